@@ -1,0 +1,1 @@
+"""Behaviour data, made in the simulators."""

@@ -1,0 +1,82 @@
+"""The diffusion of actions: noise schedule, forward noising, DDPM sampling (Section 3.3)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+BETA_MIN, BETA_MAX = 0.1, 10.0  # the released code's variance-preserving schedule
+
+
+class Schedule(NamedTuple):
+    """A discrete variance-preserving schedule of T noise levels; entry t - 1 belongs to level t.
+
+    Attributes:
+        alphas: `[T]` share of variance kept in each step.
+        alphas_cumulative: `[T]` their running product, alpha_bar.
+    """
+
+    alphas: Array
+    alphas_cumulative: Array
+
+
+def schedule(T: int) -> Schedule:
+    """alpha_t = exp(-b_min / T - (b_max - b_min)(2t - 1) / (2 T^2)), t = 1..T (released code)."""
+    t = jnp.arange(1, T + 1, dtype=jnp.float32)
+    alphas = jnp.exp(-BETA_MIN / T - (BETA_MAX - BETA_MIN) * (2 * t - 1) / (2 * T**2))
+    return Schedule(alphas, jnp.cumprod(alphas))
+
+
+def add_noise(noise_schedule: Schedule, actions: Array, time: Array, noise: Array) -> Array:
+    """a_t = sqrt(alpha_bar_t) a + sqrt(1 - alpha_bar_t) z, the forward transition of Eq. 23.
+
+    Args:
+        noise_schedule: from `schedule`.
+        actions: `[B, action_dim]`.
+        time: `[B]` int, 1 to T.
+        noise: `[B, action_dim]` standard normal.
+
+    Returns:
+        `[B, action_dim]`.
+    """
+    kept = noise_schedule.alphas_cumulative[time - 1][:, None]
+    return jnp.sqrt(kept) * actions + jnp.sqrt(1 - kept) * noise
+
+
+def sample(
+    noise_schedule: Schedule,
+    predict_noise: Callable[[Array, Array], Array],
+    key: Array,
+    shape: tuple[int, int],
+) -> Array:
+    """Ancestral (DDPM) sampling: from noise to actions in T steps. Consumes `key`.
+
+    Samples are clipped to [-1, 1] after every step and the last step adds no noise, as in the
+    released code.
+
+    Args:
+        noise_schedule: from `schedule`.
+        predict_noise: (noisy actions `[B, action_dim]`, time `[B]`) -> `[B, action_dim]`.
+        key: a key.
+        shape: (B, action_dim).
+
+    Returns:
+        `[B, action_dim]` actions in [-1, 1].
+    """
+    levels = noise_schedule.alphas.shape[0]
+    start_key, steps_key = jax.random.split(key)
+
+    def step(noisy: Array, time: Array) -> tuple[Array, None]:
+        alpha = noise_schedule.alphas[time - 1]
+        kept = noise_schedule.alphas_cumulative[time - 1]
+        predicted = predict_noise(noisy, jnp.full(shape[0], time))
+        mean = (noisy - (1 - alpha) / jnp.sqrt(1 - kept) * predicted) / jnp.sqrt(alpha)
+        noise = jax.random.normal(jax.random.fold_in(steps_key, time), shape)
+        drawn = mean + jnp.where(time > 1, jnp.sqrt(1 - alpha), 0.0) * noise
+        return jnp.clip(drawn, -1.0, 1.0), None
+
+    times = jnp.arange(levels, 0, -1)
+    return jax.lax.scan(step, jax.random.normal(start_key, shape), times)[0]

@@ -1,0 +1,134 @@
+"""Parameters: params.yaml, checked, in a frozen dataclass; a task's overrides laid over it."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+from fisor.errors import InputError
+from fisor.tasks import OVERRIDABLE, Task, load_task, read_yaml
+
+
+def _number(low: float, high: float = math.inf, *, exclusive: bool = False) -> Any:
+    """A field in [low, high]; `exclusive` leaves the ends out."""
+    return dataclasses.field(metadata={"low": low, "high": high, "exclusive": exclusive})
+
+
+def _free() -> Any:
+    """A field without bounds. No field has a default: params.yaml is their one place."""
+    return dataclasses.field()
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """params.yaml, whose comments say what each one means; the names are the paper's (Table 5)."""
+
+    run: tuple[str, ...] = _free()
+    methods: tuple[str, ...] = _free()
+    seeds: int = _number(1, 1000)
+    M: float = _number(0, exclusive=True)
+    tau: float = _number(0.5, 1, exclusive=True)
+    gamma: float = _number(0, 1, exclusive=True)
+    soft_update: float = _number(0, 1, exclusive=True)
+    learning_rate: float = _number(0, 1, exclusive=True)
+    cosine_decay: bool = _free()
+    value_batch_size: int = _number(1)
+    hidden_layers: int = _number(1, 16)
+    hidden_units: int = _number(1, 65536)
+    timeouts_are_terminal: bool = _free()
+    training_steps: int = _number(1)
+    feasible_temperature: float = _number(0)
+    infeasible_temperature: float = _number(0)
+    feasible_clip: float = _number(1)
+    infeasible_clip: float = _number(1)
+    T: int = _number(1, 1000)
+    draw_by_weight: bool = _free()
+    policy_batch_size: int = _number(1)
+    policy_blocks: int = _number(1, 64)
+    policy_units: int = _number(1, 65536)
+    policy_dropout: float = _number(0, 0.99)
+    N: int = _number(1, 65536)
+    episodes: int = _number(1)
+    evaluation_seed: int = _number(0, 2**31)
+    log_every_updates: int = _number(1)
+
+
+def _checked(name: str, value: Any, field: dataclasses.Field, source: str) -> Any:
+    """`value` in the field's type, or an error that names the key."""
+
+    def refuse(expected: str) -> InputError:
+        return InputError(f"{source}: `{name}` must be {expected}, not {value!r}")
+
+    if field.type == tuple[str, ...]:
+        if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+            raise refuse("a list of one or more names")
+        if len(set(value)) != len(value):
+            raise refuse("a list without repeats")
+        return tuple(value)
+    if field.type is bool:
+        if not isinstance(value, bool):
+            raise refuse("true or false")
+        return value
+    whole = field.type is int
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        raise refuse("a whole number" if whole else "a number")
+    low, high, exclusive = (field.metadata[k] for k in ("low", "high", "exclusive"))
+    inside = low < value < high if exclusive else low <= value <= high
+    if not (inside and math.isfinite(value)):
+        above, below = ("above", "below") if exclusive else ("at least", "at most")
+        bounds = f"{above} {low}" + (f" and {below} {high}" if high < math.inf else "")
+        raise refuse(bounds)
+    return value if whole else float(value)
+
+
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """Read and check params.yaml.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The parameters, without any task's overrides.
+
+    Raises:
+        InputError: a key (named) is unknown, missing, of another type or out of range.
+    """
+    values = read_yaml(path)
+    fields = {field.name: field for field in dataclasses.fields(Params)}
+    if unknown := sorted(map(str, values.keys() - fields.keys())):
+        raise InputError(f"{path}: unknown parameter `{unknown[0]}`; known: {', '.join(fields)}")
+    if missing := [name for name in fields if name not in values]:
+        raise InputError(f"{path}: parameter `{missing[0]}` is missing")
+    return Params(**{k: _checked(k, values[k], f, str(path)) for k, f in fields.items()})
+
+
+def load_for_stage(
+    stage: str,
+    task_name: str,
+    params_path: str | Path = "params.yaml",
+    tasks_path: str | Path = "tasks.yaml",
+) -> tuple[Params, Task]:
+    """The parameters of one stage of one task: params.yaml, and the task's overrides laid over it.
+
+    Args:
+        stage: a key of `fisor.tasks.OVERRIDABLE`, such as `policy`.
+        task_name: a name in tasks.yaml.
+        params_path: params.yaml.
+        tasks_path: tasks.yaml.
+
+    Returns:
+        Parameters and task.
+
+    Raises:
+        InputError: as `load_params` and `load_task`, or an override is out of range.
+    """
+    params, task = load_params(params_path), load_task(task_name, tasks_path)
+    assert stage in OVERRIDABLE, stage
+    fields = {field.name: field for field in dataclasses.fields(Params)}
+    overrides = {
+        name: _checked(
+            f"{task_name}.overrides.{stage}.{name}", value, fields[name], str(tasks_path)
+        )
+        for name, value in task.overrides.get(stage, {}).items()
+    }
+    return dataclasses.replace(params, **overrides), task

@@ -1,0 +1,93 @@
+"""How well a learned feasible region agrees with the true one of `PointRobot`."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from fisor.envs import point_robot, point_robot_truth
+
+
+class Slice(NamedTuple):
+    """A picture of the plane at one speed (units of length a second) and heading (degrees)."""
+
+    speed: float
+    heading_degrees: float
+
+    @property
+    def name(self) -> str:
+        """A name for tables and metrics, such as `v1.5_45deg`."""
+        return f"v{self.speed:g}_{self.heading_degrees:g}deg"
+
+
+# The paper's Figure 1 (c)-(e), and a faster one that it does not show.
+SLICES = (Slice(0.5, 45), Slice(1, 90), Slice(1.5, 45), Slice(2, 0))
+FIGURE_1_SLICES = SLICES[:3]
+GRID_POINTS = 151  # along x and y: 0.04 apart
+
+
+class Agreement(NamedTuple):
+    """Shares that compare infeasible sets; the truth is the least violation over manoeuvres.
+
+    Attributes:
+        intersection_over_union: of the learned and the true infeasible set.
+        infeasible_called_feasible: share of the truly infeasible states: the dangerous error.
+        feasible_called_infeasible: share of the truly feasible states.
+    """
+
+    intersection_over_union: float
+    infeasible_called_feasible: float
+    feasible_called_infeasible: float
+
+
+def grid_states(where: Slice) -> tuple[np.ndarray, np.ndarray]:
+    """The axis `[n]` and the states `[n * n, 4]` of a slice, row by row of equal y."""
+    axis = np.linspace(-point_robot.HALF_WIDTH, point_robot.HALF_WIDTH, GRID_POINTS)
+    x, y = np.meshgrid(axis, axis)
+    rest = [np.full(x.size, where.speed), np.full(x.size, np.deg2rad(where.heading_degrees))]
+    return axis, np.stack([x.ravel(), y.ravel(), *rest], axis=-1).astype(np.float32)
+
+
+def agreement(feasible_value: np.ndarray, true_violation: np.ndarray) -> Agreement:
+    """Compare the sets where two values are above 0.
+
+    Args:
+        feasible_value: `[n]` V_h, or another oracle's violation.
+        true_violation: `[n]` from `least_violation`.
+    """
+    called, truly = feasible_value > 0, true_violation > 0
+    return Agreement(
+        intersection_over_union=float((called & truly).sum() / (called | truly).sum()),
+        infeasible_called_feasible=float((truly & ~called).sum() / truly.sum()),
+        feasible_called_infeasible=float((called & ~truly).sum() / (~truly).sum()),
+    )
+
+
+class SliceTruth(NamedTuple):
+    """A slice's states and both ground truths.
+
+    Attributes:
+        axis: `[n]` coordinates along x and y.
+        states: `[n * n, 4]`.
+        observations: `[n * n, 11]`.
+        true_violation: `[n * n]` least worst violation over all evading manoeuvres.
+        papers_violation: `[n * n]` by the paper's one manoeuvre a hazard.
+    """
+
+    axis: np.ndarray
+    states: np.ndarray
+    observations: np.ndarray
+    true_violation: np.ndarray
+    papers_violation: np.ndarray
+
+
+def slice_truth(where: Slice) -> SliceTruth:
+    """Both ground truths over a slice."""
+    axis, states = grid_states(where)
+    return SliceTruth(
+        axis=axis,
+        states=states,
+        observations=np.asarray(point_robot.observe(jnp.asarray(states))),
+        true_violation=point_robot_truth.least_violation(states),
+        papers_violation=point_robot_truth.papers_violation(states),
+    )

@@ -1,0 +1,245 @@
+"""The report: metrics.json, report.md with its pictures, and curves for `dvc plots`."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from fisor import critics, plots, regions, statistics
+from fisor.errors import InputError
+from fisor.outputs import whole_directory
+from fisor.params import Params
+from fisor.tasks import Task
+from fisor.transitions import matrix, read_table
+
+# What the results table shows: heading, column of the rollouts, and which episodes count.
+RESULTS = {
+    "normalised reward": ("normalised_reward", "all"),
+    "normalised cost": ("normalised_cost", "all"),
+    "episodes with a violation": ("violated", "all"),
+    "violation from feasible starts": ("violated", "feasible"),
+    "goal reached from feasible starts": ("reached_goal", "feasible"),
+    "goal reached from infeasible starts": ("reached_goal", "infeasible"),
+}
+# Training curves: stage -> column of curve.csv -> what it is.
+CURVES = {
+    "feasibility": {"v_mean": "mean of V_h", "v_loss": "loss of V_h", "q_loss": "loss of Q_h"},
+    "reward": {"v_mean": "mean of V_r", "v_loss": "loss of V_r", "q_loss": "loss of Q_r"},
+    "policy": {"policy_loss": "policy loss", "weight_mean": "mean weight"},
+}
+
+
+class TaskFiles(NamedTuple):
+    """Where the earlier stages left a task's results, all under `data`."""
+
+    data: Path
+    task: Task
+
+    def transitions(self) -> Path:
+        """The dataset."""
+        return self.data / "transitions" / f"{self.task.name}.parquet"
+
+    def label_summary(self) -> dict[str, float]:
+        """Shares of violating transitions and safe episodes."""
+        path = self.data / "labels" / self.task.name / "summary.json"
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def trained(self, stage: str) -> Path:
+        """The folder of a training stage: feasibility, reward or policy."""
+        path = self.data / stage / self.task.name
+        return path / "FISOR" if stage == "policy" else path
+
+    def rollouts(self, method: str) -> pl.DataFrame:
+        """The episodes of a method."""
+        path = self.data / "rollouts" / self.task.name / f"{method}.parquet"
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file; `dvc repro` makes it")
+        return pl.read_parquet(path)
+
+
+def write_report(data: Path, reports: Path, params: Params, tasks: list[Task]) -> None:
+    """Write everything under `reports` from everything under `data`.
+
+    Args:
+        data: the stages' folder.
+        reports: the folder of metrics.json, report.md, figures/ and curves/.
+        params: which methods to show.
+        tasks: which tasks to show.
+
+    Raises:
+        InputError: a result is missing.
+    """
+    metrics: dict[str, Any] = {}
+    sections = ["# Report\n", _legend()]
+    with (
+        whole_directory(reports / "figures") as figures,
+        whole_directory(reports / "curves") as curves,
+    ):
+        for task in tasks:
+            files = TaskFiles(data, task)
+            (figures / task.name).mkdir()
+            (curves / task.name).mkdir()
+            metrics[task.name], section = _task_section(files, params, figures, curves)
+            sections.append(section)
+    text = json.dumps(_rounded(metrics), indent=2, allow_nan=False) + "\n"
+    (reports / "metrics.json").write_text(text, encoding="utf-8")
+    (reports / "report.md").write_text("\n".join(sections), encoding="utf-8")
+
+
+def _legend() -> str:
+    return (
+        "Brackets hold 95 % intervals: bootstrap over seeds and start states together. Normalised "
+        "as DSRL does: reward 0 and 1 are the dataset's lowest and highest return, cost 1 is the "
+        "task's cost limit. The feasible region is where $V_h \\le 0$.\n"
+    )
+
+
+def _task_section(
+    files: TaskFiles, params: Params, figures: Path, curves: Path
+) -> tuple[dict[str, Any], str]:
+    task = files.task
+    summary = files.label_summary()
+    metrics: dict[str, Any] = {}
+    parts = [
+        f"## {task.name}\n",
+        f"{summary['transitions']:,} transitions in {summary['episodes']:,} episodes "
+        f"(source: {task.acquire['source']}); {100 * summary['violating_transitions_share']:.1f} % "
+        f"of the transitions violate the constraint, {summary['safe_episodes']:,} episodes "
+        "never do.\n",
+    ]
+    rows = []
+    for method in params.methods:
+        estimates = method_estimates(files.rollouts(method))
+        metrics[method] = {
+            name: {"mean": e.mean, "low": e.low, "high": e.high} for name, e in estimates.items()
+        }
+        rows.append({"method": method} | {name: _shown(e) for name, e in estimates.items()})
+    parts.append(_markdown(pl.DataFrame(rows)))
+    if task.suite == "point_robot":
+        region_metrics, text = _region_section(files, figures / task.name)
+        metrics["feasible_region"] = region_metrics
+        parts.append(text)
+    drawn = {}
+    for stage, columns in CURVES.items():
+        table = pl.read_csv(files.trained(stage) / "curve.csv")
+        for column, title in columns.items():
+            wide = table.pivot("seed", index="update", values=column)
+            updates, values = wide["update"].to_numpy(), wide.drop("update").to_numpy()
+            drawn[title] = (updates, values)
+            pl.DataFrame(
+                {
+                    "update": updates,
+                    "mean": values.mean(1),
+                    "low": values.min(1),
+                    "high": values.max(1),
+                }
+            ).write_csv(curves / task.name / f"{title.replace(' ', '_')}.csv", float_precision=6)
+    metrics["mean_feasible_value"] = float(drawn["mean of V_h"][1][-1].mean())
+    plots.training_curves(figures / task.name / "training_curves.png", drawn)
+    parts.append(
+        f"![Training curves](figures/{task.name}/training_curves.png)\n\n"
+        "*Training curves: each seed, their range and mean. The mean of V_h at the end is "
+        f"{metrics['mean_feasible_value']:.2f}; the paper chooses M so that it is near 0 where h "
+        "is made from costs.*\n"
+    )
+    return metrics, "\n".join(parts)
+
+
+def method_estimates(episodes: pl.DataFrame) -> dict[str, statistics.Estimate]:
+    """The results table's figures of one method, from its episodes' rows."""
+    episodes = episodes.with_columns(violated=pl.col("violating_steps") > 0).sort("seed", "episode")
+    shape = (episodes["seed"].n_unique(), episodes["episode"].n_unique())
+    counts = {
+        "all": np.ones(len(episodes), bool),
+        "feasible": episodes["truly_feasible"].to_numpy(),
+        "infeasible": ~episodes["truly_feasible"].to_numpy(),
+    }
+    return {
+        name.replace(" ", "_"): statistics.mean_with_interval(
+            np.where(counts[which], episodes[column].cast(pl.Float64).to_numpy(), np.nan).reshape(
+                shape
+            )
+        )
+        for name, (column, which) in RESULTS.items()
+    }
+
+
+def _region_section(files: TaskFiles, figures: Path) -> tuple[dict[str, Any], str]:
+    critic = critics.load(files.trained("feasibility"))
+    truths = {where: regions.slice_truth(where) for where in regions.SLICES}
+    learned = {where: critic.values(truth.observations) for where, truth in truths.items()}
+    rows, per_slice = [], {}
+    for where, truth in truths.items():
+        seeds = [regions.agreement(values, truth.true_violation) for values in learned[where]]
+        mean = regions.Agreement(*np.mean(seeds, axis=0).tolist())
+        per_slice[where.name] = mean._asdict()
+        paper = regions.agreement(truth.papers_violation, truth.true_violation)
+        row = {"speed": f"{where.speed:g}", "heading": f"{where.heading_degrees:g}°"}
+        for field in regions.Agreement._fields:
+            values = [getattr(seed, field) for seed in seeds]
+            spread = f"({min(values):.3f} to {max(values):.3f})"
+            row[field.replace("_", " ")] = f"{np.mean(values):.3f} {spread}"
+        row["paper's truth: intersection over union"] = f"{paper.intersection_over_union:.3f}"
+        rows.append(row)
+    means = {
+        f"mean_{field}": float(np.mean([m[field] for m in per_slice.values()]))
+        for field in regions.Agreement._fields
+    }
+    table = read_table(files.transitions(), ("observation",))
+    positions = matrix(table, "observation", files.transitions())[:, :2]
+    drawn = regions.FIGURE_1_SLICES
+    plots.task_and_regions(
+        figures / "feasible_region.png",
+        positions,
+        drawn,
+        [truths[where] for where in drawn],
+        [learned[where] for where in drawn],
+    )
+    episodes = files.rollouts("FISOR").filter(pl.col("seed") == 0)
+    starts = _figure_2_episodes(episodes)
+    plots.trajectories(figures / "trajectories.png", *starts)
+    text = (
+        f"![Feasible region](figures/{files.task.name}/feasible_region.png)\n\n"
+        "*(a) The task, (b) where the data is, and the learned feasible region against the true "
+        "one at three speeds and headings (arrow).*\n\n"
+        f"![Trajectories](figures/{files.task.name}/trajectories.png)\n\n"
+        "*Trajectories of the first seed.*\n\n"
+        "Agreement of the infeasible sets, mean over seeds (lowest to highest):\n\n"
+        + _markdown(pl.DataFrame(rows))
+    )
+    return {"slices": per_slice} | means, text
+
+
+def _figure_2_episodes(episodes: pl.DataFrame) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """x, y and speed of the first feasible and infeasible starts of a seed."""
+
+    def first(feasible: bool, count: int) -> list[np.ndarray]:
+        chosen = episodes.filter(pl.col("truly_feasible") == feasible).sort("episode").head(count)
+        return [np.asarray(steps.to_list())[:, :3] for steps in chosen["observations"]]
+
+    return first(True, 12), first(False, 8)
+
+
+def _shown(estimate: statistics.Estimate) -> str:
+    if math.isnan(estimate.mean):
+        return "–"
+    return f"{estimate.mean:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def _markdown(table: pl.DataFrame) -> str:
+    heading = [name.replace("_", " ") for name in table.columns]
+    lines = [heading, ["---"] * len(heading), *table.rows()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    """Four decimals everywhere; NaN (no such episode) becomes null, which JSON can say."""
+    if isinstance(value, Mapping):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 4)
+    return value

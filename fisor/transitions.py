@@ -1,0 +1,243 @@
+"""Transitions of a dataset: the columns of data/transitions/TASK.parquet, written and read."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fisor.errors import InputError
+from fisor.outputs import whole_file
+
+VECTORS = ("observation", "action", "next_observation")
+SCALARS = {
+    "episode": pa.int32(),
+    "step": pa.int32(),
+    "reward": pa.float32(),
+    "cost": pa.float32(),
+    "terminal": pa.bool_(),
+    "timeout": pa.bool_(),
+}
+DENSE_VIOLATION = "violation"  # a further column, where the dataset has h itself
+METADATA_KEY = b"fisor"
+
+
+class Transitions(NamedTuple):
+    """What training reads of a dataset of n transitions; also a batch of them, of leading `[B]`.
+
+    NumPy's arrays as read, JAX's inside of a training step.
+
+    Attributes:
+        observations: `[n, obs_dim]` s.
+        actions: `[n, action_dim]` a, in [-1, 1].
+        next_observations: `[n, obs_dim]` s'.
+        rewards: `[n]` r, scaled where the caller says so.
+        violations: `[n]` h, above 0 where the constraint is violated.
+        terminals: `[n]` bool, whether nothing follows.
+    """
+
+    observations: Any
+    actions: Any
+    next_observations: Any
+    rewards: Any
+    violations: Any
+    terminals: Any
+
+
+def schema(
+    observation_dim: int, action_dim: int, dense_violation: bool, facts: Mapping[str, Any]
+) -> pa.Schema:
+    """The Parquet file's schema; `facts` (JSON) stand in its metadata."""
+    dims = {
+        "observation": observation_dim,
+        "action": action_dim,
+        "next_observation": observation_dim,
+    }
+    fields = [pa.field(name, SCALARS[name], nullable=False) for name in ("episode", "step")]
+    fields += [
+        pa.field(name, pa.list_(pa.float32(), dim), nullable=False) for name, dim in dims.items()
+    ]
+    fields += [
+        pa.field(n, t, nullable=False) for n, t in SCALARS.items() if n not in ("episode", "step")
+    ]
+    if dense_violation:
+        fields.append(pa.field(DENSE_VIOLATION, pa.float32(), nullable=False))
+    return pa.schema(fields, metadata={METADATA_KEY: json.dumps(facts, sort_keys=True)})
+
+
+def write_parquet(
+    path: str | Path, file_schema: pa.Schema, chunks: Iterable[Mapping[str, np.ndarray]]
+) -> None:
+    """Write chunks of columns as row groups; the file appears only when all are written.
+
+    Args:
+        path: the file to make.
+        file_schema: from `schema`.
+        chunks: each maps every column to an array of the chunk's rows, `[rows]` or `[rows, dim]`.
+    """
+    with (
+        whole_file(path) as partial,
+        pq.ParquetWriter(partial, file_schema, compression="zstd") as out,
+    ):
+        for chunk in chunks:
+            columns = []
+            for field in file_schema:
+                values = np.ascontiguousarray(chunk[field.name])
+                if pa.types.is_fixed_size_list(field.type):
+                    flat = pa.array(values.reshape(-1), field.type.value_type)
+                    columns.append(pa.FixedSizeListArray.from_arrays(flat, field.type.list_size))
+                else:
+                    columns.append(pa.array(values, field.type))
+            out.write_table(pa.Table.from_arrays(columns, schema=file_schema))
+
+
+def read_table(path: str | Path, columns: Iterable[str]) -> pa.Table:
+    """Columns of a Parquet file of this project.
+
+    Raises:
+        InputError: the file is not there, is no Parquet, was cut short, or lacks a column.
+    """
+    try:
+        table = pq.read_table(path, memory_map=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; `dvc repro` makes it") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: is not a whole Parquet file ({error})") from error
+    if missing := [name for name in columns if name not in table.column_names]:
+        there = ", ".join(table.column_names)
+        raise InputError(f"{path}: column `{missing[0]}` is missing; there are: {there}")
+    return table
+
+
+def facts_of(table: pa.Table) -> dict[str, Any]:
+    """The task's facts in a transition file's metadata."""
+    return json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
+
+
+def matrix(table: pa.Table, name: str, path: str | Path) -> np.ndarray:
+    """A column of equally long lists as `[rows, dim]` float32, finite.
+
+    Raises:
+        InputError: rows of other lengths, empty entries, or NaN or infinite numbers; names the row.
+    """
+    if table.num_rows == 0:
+        raise InputError(f"{path}: holds no transition")
+    column = table[name].combine_chunks()
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        lengths = np.diff(column.offsets.to_numpy())
+        other = np.flatnonzero(lengths != lengths[0])
+        if other.size:
+            row = other[0]
+            raise InputError(
+                f"{path}: row {row} of `{name}` has {lengths[row]} entries, row 0 has {lengths[0]}"
+            )
+        dim = int(lengths[0])
+    elif pa.types.is_fixed_size_list(column.type):
+        dim = column.type.list_size
+    else:
+        raise InputError(f"{path}: column `{name}` must hold lists of numbers, not {column.type}")
+    if column.null_count:
+        raise InputError(f"{path}: column `{name}` has {column.null_count} empty rows")
+    if not pa.types.is_floating(column.type.value_type) or column.flatten().null_count:
+        raise InputError(f"{path}: column `{name}` must hold lists of numbers, not {column.type}")
+    values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    values = values.reshape(-1, dim)
+    _refuse_not_finite(values, name, path)
+    return values
+
+
+def vector(table: pa.Table, name: str, path: str | Path) -> np.ndarray:
+    """A column of numbers or booleans as `[rows]`, finite.
+
+    Raises:
+        InputError: empty entries, or NaN or infinite numbers; names the row.
+    """
+    column = table[name].combine_chunks()
+    if column.null_count:
+        raise InputError(f"{path}: column `{name}` has {column.null_count} empty rows")
+    kind = column.type
+    if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise InputError(f"{path}: column `{name}` must hold one number a row, not {column.type}")
+    values = column.to_numpy(zero_copy_only=False)
+    _refuse_not_finite(values, name, path)
+    return values
+
+
+def _refuse_not_finite(values: np.ndarray, name: str, path: str | Path) -> None:
+    finite = np.isfinite(values)
+    if not finite.all():
+        row = int(np.argwhere(~finite)[0][0])
+        raise InputError(f"{path}: row {row} of `{name}` is NaN or infinite")
+
+
+def check_episodes(episode: np.ndarray, step: np.ndarray, path: str | Path) -> None:
+    """Episodes are numbered 0, 1, ... in order and each one's steps 0, 1, ..., or an `InputError`.
+
+    Args:
+        episode: `[rows]` the episode of each row.
+        step: `[rows]` its step within the episode.
+        path: the file, for the message.
+    """
+    if episode.size == 0:
+        raise InputError(f"{path}: holds no transition")
+    starts = np.flatnonzero(np.diff(episode, prepend=-1))
+    numbers = episode[starts]
+    if not np.array_equal(numbers, np.arange(numbers.size)):
+        wrong = int(np.flatnonzero(numbers != np.arange(numbers.size))[0])
+        raise InputError(
+            f"{path}: row {starts[wrong]} belongs to episode {numbers[wrong]} where episode "
+            f"{wrong} is expected: an episode is empty or out of order"
+        )
+    expected = np.arange(episode.size) - np.repeat(starts, np.diff(starts, append=episode.size))
+    if not np.array_equal(step, expected):
+        row = int(np.flatnonzero(step != expected)[0])
+        raise InputError(
+            f"{path}: row {row} has step {step[row]} where {expected[row]} is expected"
+        )
+
+
+def load(
+    path: str | Path, violations_path: str | Path | None, timeouts_are_terminal: bool
+) -> Transitions:
+    """Read a dataset for training, checked row by row.
+
+    Args:
+        path: data/transitions/TASK.parquet.
+        violations_path: the labels' Parquet file, or None where h is not needed (zeros then).
+        timeouts_are_terminal: whether a timeout counts as an end.
+
+    Returns:
+        The transitions as NumPy arrays, float32 and bool.
+
+    Raises:
+        InputError: a file or column is missing, rows have other lengths, hold NaN, or do not match.
+    """
+    table = read_table(path, (*VECTORS, *SCALARS))
+    observations, actions, next_observations = (matrix(table, name, path) for name in VECTORS)
+    if observations.shape[1] != next_observations.shape[1]:
+        raise InputError(
+            f"{path}: `observation` has {observations.shape[1]} entries and `next_observation` "
+            f"{next_observations.shape[1]}"
+        )
+    check_episodes(vector(table, "episode", path), vector(table, "step", path), path)
+    terminals = vector(table, "terminal", path).astype(bool)
+    if timeouts_are_terminal:
+        terminals = terminals | vector(table, "timeout", path).astype(bool)
+    rewards = vector(table, "reward", path).astype(np.float32)
+    violations = np.zeros_like(rewards)
+    if violations_path is not None:
+        labels = read_table(violations_path, ("violation",))
+        violations = vector(labels, "violation", violations_path).astype(np.float32)
+        if violations.shape != rewards.shape:
+            raise InputError(
+                f"{violations_path}: has {violations.size} rows and {path} has {rewards.size}"
+            )
+    return Transitions(observations, actions, next_observations, rewards, violations, terminals)
+
+
+def episode_sums(episode: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sum of `values` `[rows]` over each episode, `[episodes]`, in float64."""
+    return np.bincount(episode, weights=values.astype(np.float64))

@@ -1,0 +1,1 @@
+"""One thin file a stage of dvc.yaml: paths on the command line, one call, one output."""

@@ -1,0 +1,88 @@
+"""What every test gets: arrays that mix neither ranks nor types unasked, and small parameters."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import pytest
+from project import ROOT
+
+from fisor.params import Params, load_params
+from fisor.transitions import Transitions
+
+# Where `fisor.envs.point_robot` runs, which leaves ranks and types to JAX (single centres minus
+# many positions, bonus times boolean).
+LENIENT = {"test_point_robot"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def strict_arrays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """JAX refuses to broadcast arrays of other ranks and to mix their types implicitly."""
+    lenient = request.module.__name__ in LENIENT
+    with (
+        jax.numpy_rank_promotion("allow" if lenient else "raise"),
+        jax.numpy_dtype_promotion("standard" if lenient else "strict"),
+    ):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def adam_may_mix_types() -> Iterator[None]:
+    """Optax's Adam raises a float to its whole step count, which strict types would refuse."""
+    adam = optax.adam
+
+    def lenient(*args: Any, **options: Any) -> optax.GradientTransformation:
+        strict = adam(*args, **options)
+
+        def update(*args: Any) -> Any:
+            with jax.numpy_dtype_promotion("standard"):
+                return strict.update(*args)
+
+        return optax.GradientTransformation(strict.init, update)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optax, "adam", lenient)
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_params() -> Callable[..., Params]:
+    """A function (changes) -> params.yaml with small networks and those changes."""
+    small = dataclasses.replace(
+        load_params(ROOT / "params.yaml"),
+        hidden_units=8,
+        value_batch_size=4,
+        policy_units=8,
+        policy_blocks=1,
+        policy_batch_size=4,
+        training_steps=6,
+        log_every_updates=4,
+        seeds=2,
+    )
+
+    def with_changes(**changes: Any) -> Params:
+        return dataclasses.replace(small, **changes)
+
+    return with_changes
+
+
+@pytest.fixture(scope="session")
+def random_transitions() -> Callable[..., Transitions]:
+    """A function (rows, seed) -> that many unlike transitions of 3 observations and 2 actions."""
+
+    def make(rows: int, seed: int = 0) -> Transitions:
+        draw = np.random.default_rng(seed)
+        observations, next_observations = draw.normal(size=(2, rows, 3)).astype(np.float32)
+        return Transitions(
+            observations=observations,
+            actions=draw.uniform(-1, 1, (rows, 2)).astype(np.float32),
+            next_observations=next_observations,
+            rewards=draw.normal(size=rows).astype(np.float32),
+            violations=draw.normal(size=rows).astype(np.float32),
+            terminals=np.arange(rows) % 3 == 2,
+        )
+
+    return make

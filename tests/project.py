@@ -1,0 +1,125 @@
+"""The project seen from outside: copies of it, its import closures, its commands."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("fisor", "stages")
+TRAINING_STAGES = ("train_feasibility", "train_reward", "train_policy")
+
+# Sizes at which every stage does its real work in a second or two.
+SMALL_PARAMS = {"seeds": 2, "log_every_updates": 2, "N": 2, "training_steps": 4}
+SMALL_TASK = {
+    "horizon_steps": 20,
+    "acquire": {"source": "collect", "transitions": 2000, "seed": 0},
+    "overrides": {
+        "feasibility": {"hidden_units": 8, "training_steps": 4},
+        "reward": {"hidden_units": 8, "training_steps": 4},
+        "policy": {
+            "policy_units": 8,
+            "policy_blocks": 1,
+            "policy_batch_size": 16,
+            "training_steps": 4,
+        },
+        "evaluation": {"episodes": 12},
+    },
+}
+
+
+def run(folder: Path, *command: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run a command in `folder` with this environment's programs first on PATH."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # The suite's own configuration must not leak into the project under test.
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "GIT_", "PYTEST_"))}
+    environment = {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, text=True, capture_output=True, check=False, **options
+    )
+
+
+def checked(folder: Path, *command: str) -> str:
+    """Run a command that must succeed; returns what it printed."""
+    result = run(folder, *command)
+    assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}\n{result.stderr}"
+    return result.stdout + result.stderr
+
+
+def edit_yaml(path: Path, change: dict) -> None:
+    """Lay `change` over a YAML file, key by key."""
+
+    def merge(base: dict, new: dict) -> dict:
+        for key, value in new.items():
+            both = isinstance(value, dict) and isinstance(base.get(key), dict)
+            base[key] = merge(base[key], value) if both else value
+        return base
+
+    merged = merge(yaml.safe_load(path.read_text()), change)
+    path.write_text(yaml.safe_dump(merged, sort_keys=False))
+
+
+def small_copy(folder: Path) -> Path:
+    """A committed copy of the project whose PointRobot run takes seconds."""
+    names = ("dvc.yaml", "params.yaml", "tasks.yaml", ".dvcignore", ".gitignore", "README.md")
+    folder.mkdir(parents=True)
+    for name in PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in names:
+        shutil.copy(ROOT / name, folder / name)
+    edit_yaml(folder / "params.yaml", SMALL_PARAMS)
+    edit_yaml(folder / "tasks.yaml", {"PointRobot": SMALL_TASK})
+    checked(folder, "git", "init", "--quiet")
+    checked(folder, "git", "config", "user.email", "tests@example.com")
+    checked(folder, "git", "config", "user.name", "tests")
+    checked(folder, "dvc", "init", "--quiet")
+    checked(folder, "git", "add", "--all")
+    checked(folder, "git", "commit", "--quiet", "--message", "Small copy")
+    return folder
+
+
+def module_file(name: str) -> Path | None:
+    """The file of a module of this project, or None."""
+    base = ROOT / name.replace(".", "/")
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.exists():
+            return path
+    return None
+
+
+def imported_names(path: Path) -> set[str]:
+    """Every dotted name that a file imports, at its top or inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def import_closure(module: str) -> tuple[set[str], set[str]]:
+    """What importing `module` reads: the project's files, and the other packages' top names."""
+    files: set[Path] = set()
+    others: set[str] = set()
+
+    def visit(name: str) -> None:
+        parts = name.split(".")
+        if parts[0] not in PACKAGES:
+            others.add(parts[0])
+            return
+        for end in range(1, len(parts) + 1):
+            path = module_file(".".join(parts[:end]))
+            if path is not None and path not in files:
+                files.add(path)
+                for imported in imported_names(path):
+                    visit(imported)
+
+    visit(module)
+    return {str(path.relative_to(ROOT)) for path in files}, others

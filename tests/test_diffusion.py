@@ -1,0 +1,258 @@
+"""The noise schedule, sampling with noise predictors known in closed form, and a trained one."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import drawn_params
+from scipy.stats import norm
+
+from fisor import diffusion, policy
+from fisor.networks import forward
+from fisor.optimiser import optimiser
+from fisor.params import Params
+from fisor.policy import PolicyState
+from fisor.training import fit
+from fisor.transitions import Transitions
+
+
+def kept_by_formula(T: int) -> tuple[np.ndarray, np.ndarray]:
+    """alpha_t and alpha_bar_t, from the formula in official-code.md, in float64."""
+    alphas = [math.exp(-0.1 / T - (10 - 0.1) * (2 * t - 1) / (2 * T**2)) for t in range(1, T + 1)]
+    return np.array(alphas), np.array([math.prod(alphas[: t + 1]) for t in range(T)])
+
+
+@pytest.mark.parametrize("T", [1, 5, 20])
+def test_schedule_is_the_formula(T: int) -> None:
+    """Alphas and their running product are the released code's, for several T."""
+    alphas, cumulative = kept_by_formula(T)
+    schedule = diffusion.schedule(T)
+    np.testing.assert_allclose(schedule.alphas, alphas, rtol=1e-6)
+    np.testing.assert_allclose(schedule.alphas_cumulative, cumulative, rtol=1e-5)
+
+
+@pytest.mark.parametrize("T", [1, 5, 20])
+def test_schedule_ends_in_the_same_noise_for_every_T(T: int) -> None:
+    """The exponents add up to -(0.1 + 9.9 / 2) = -5.05 whatever T: sum of (2t - 1) is T^2."""
+    last = float(diffusion.schedule(T).alphas_cumulative[-1])
+    assert last == pytest.approx(math.exp(-5.05), rel=1e-5)
+
+
+def test_noise_has_the_moments_of_its_level() -> None:
+    """At level t, mean sqrt(alpha_bar_t) a and variance 1 - alpha_bar_t, each row at its own level.
+
+    Oracle: the formula; tolerances are five standard errors of n = 20000 draws.
+    """
+    T, n = 5, 20_000
+    _, kept = kept_by_formula(T)
+    actions = jnp.tile(jnp.array([[0.9, -0.4]]), (n * T, 1))
+    time = jnp.repeat(jnp.arange(1, T + 1), n)
+    noise = jax.random.normal(jax.random.key(0), (n * T, 2))
+    noisy = diffusion.add_noise(diffusion.schedule(T), actions, time, noise)
+    by_level = np.asarray(noisy).reshape(T, n, 2)
+    for level in range(T):
+        variance = 1 - kept[level]
+        mean_error = by_level[level].mean(0) - np.sqrt(kept[level]) * np.array([0.9, -0.4])
+        assert np.abs(mean_error).max() < 5 * np.sqrt(variance / n)
+        assert np.abs(by_level[level].var(0) - variance).max() < 5 * variance * np.sqrt(2 / n)
+
+
+def test_noise_by_hand() -> None:
+    """Two rows at levels 1 and 3: sqrt(alpha_bar) a + sqrt(1 - alpha_bar) z, entry by entry."""
+    _, kept = kept_by_formula(3)
+    actions, noise = jnp.array([[0.5, -1.0], [0.25, 1.0]]), jnp.array([[1.0, 2.0], [-1.0, 0.0]])
+    noisy = diffusion.add_noise(diffusion.schedule(3), actions, jnp.array([1, 3]), noise)
+    expected = [
+        [math.sqrt(kept[0]) * a + math.sqrt(1 - kept[0]) * z for a, z in ((0.5, 1), (-1, 2))],
+        [math.sqrt(kept[2]) * a + math.sqrt(1 - kept[2]) * z for a, z in ((0.25, -1), (1, 0))],
+    ]
+    np.testing.assert_allclose(noisy, expected, rtol=1e-5, atol=1e-7)
+
+
+# Sampling with the exact noise predictor ----------------------------------------------------------
+
+MEAN, SPREAD = 0.3, 0.1  # of the Gaussian actions
+
+
+def exact_noise(noisy: Any, kept: Any) -> Any:
+    """E[z | a_t] for actions of N(MEAN, SPREAD^2), in closed form; of NumPy's arrays or JAX's.
+
+    a_t is N(sqrt(k) MEAN, k SPREAD^2 + 1 - k); its score times -sqrt(1 - k) is the noise.
+    """
+    variance = kept * SPREAD**2 + 1 - kept
+    return (1 - kept) ** 0.5 * (noisy - kept**0.5 * MEAN) / variance
+
+
+def law_by_quadrature(T: int) -> tuple[np.ndarray, np.ndarray]:
+    """The law of the clipped chain with the exact noise, without drawing: points and masses.
+
+    Each step sends a point to a Gaussian cut to [-1, 1]; masses are carried along a grid.
+    """
+    alphas, cumulative = kept_by_formula(T)
+    edges = np.linspace(-1, 1, 801)
+    grid = np.concatenate([[-1.0], (edges[1:] + edges[:-1]) / 2, [1.0]])
+    start = np.linspace(-6, 6, 2401)
+    points, masses = (start[1:] + start[:-1]) / 2, np.diff(norm.cdf(start))
+
+    def mean_of_step(alpha: float, kept: float) -> np.ndarray:
+        return (points - (1 - alpha) / (1 - kept) ** 0.5 * exact_noise(points, kept)) / alpha**0.5
+
+    for alpha, kept in zip(alphas[:0:-1], cumulative[:0:-1], strict=True):
+        below = norm.cdf((edges - mean_of_step(alpha, kept)[:, None]) / (1 - alpha) ** 0.5)
+        sent = np.concatenate([below[:, :1], np.diff(below, axis=1), 1 - below[:, -1:]], axis=1)
+        points, masses = grid, masses @ sent
+    return np.clip(mean_of_step(alphas[0], cumulative[0]), -1, 1), masses  # no noise at the last
+
+
+def draw_with_exact_noise(T: int, count: int) -> np.ndarray:
+    """`count` rows of two action entries, drawn by the library."""
+    schedule = diffusion.schedule(T)
+
+    def predict(noisy: jax.Array, time: jax.Array) -> jax.Array:
+        return exact_noise(noisy, schedule.alphas_cumulative[time - 1][:, None])
+
+    draw = partial(diffusion.sample, schedule, predict, shape=(count, 2))
+    return np.asarray(jax.jit(draw)(jax.random.key(4)))
+
+
+@pytest.mark.parametrize("T", [1, 5, 20])
+def test_samples_follow_the_law_of_the_chain(T: int) -> None:
+    """DDPM steps, each clipped, the last without noise: the draws have that chain's distribution.
+
+    Oracle: quadrature in NumPy. The largest gap between the distribution functions of n draws and
+    of their law is below 1.95 / sqrt(n) for 99.9 % of draws (Kolmogorov); 0.004 is the grid's.
+    """
+    points, masses = law_by_quadrature(T)
+    for draws in draw_with_exact_noise(T, 20_000).T:
+        below = np.searchsorted(np.sort(draws), points, side="right") / draws.size
+        # A point's own mass may count or not: draws on its other side have the same value to 1e-3.
+        order = np.argsort(points)
+        law = np.cumsum(masses[order])
+        gap = np.minimum(np.abs(law - below[order]), np.abs(law - masses[order] - below[order]))
+        assert gap.max() < 1.95 / math.sqrt(draws.size) + 0.004
+
+
+def test_entries_of_an_action_are_drawn_independently() -> None:
+    """The two entries of an action share no noise: their correlation is below 4 / sqrt(n)."""
+    draws = draw_with_exact_noise(5, 20_000)
+    assert abs(np.corrcoef(draws.T)[0, 1]) < 4 / math.sqrt(len(draws))
+
+
+def test_many_levels_give_the_gaussian_back() -> None:
+    """With T = 50 the samples have the actions' mean and spread, here to 0.005 and 5 %."""
+    draws = draw_with_exact_noise(50, 20_000)
+    np.testing.assert_allclose(draws.mean(0), MEAN, atol=0.005)
+    np.testing.assert_allclose(draws.std(0), SPREAD, rtol=0.05)
+
+
+def test_five_levels_give_the_mean_and_too_little_spread() -> None:
+    """With the paper's T = 5 the mean is right, the spread a quarter of the actions': too coarse.
+
+    By quadrature it is 0.026: the last step, without noise, shrinks what is left.
+    """
+    draws = draw_with_exact_noise(5, 20_000)
+    np.testing.assert_allclose(draws.mean(0), MEAN, atol=0.005)
+    np.testing.assert_allclose(draws.std(0), 0.026, atol=0.001)
+
+
+# Sampling with a trained network ------------------------------------------------------------------
+
+DRAWS = 4000
+
+
+@pytest.fixture(scope="module")
+def two_modes(small_params: Callable[..., Params]) -> np.ndarray:
+    """Samples `[4, DRAWS]` of networks trained on -0.6 (share 0.3) and 0.6 (share 0.7).
+
+    The first weighs all rows alike, the second those of -0.6 four times, the third with 0; the
+    fourth weighs them alike, too, but draws those of -0.6 four times as often.
+    T = 20: at T = 5 even the exact noise leaves a third of the samples between the modes.
+    """
+    rows = 1000
+    actions = np.where(np.arange(rows) < 300, -0.6, 0.6).astype(np.float32)[:, None]
+    nothing = np.zeros(rows, np.float32)
+    data = Transitions(
+        observations=np.zeros((rows, 1), np.float32),
+        actions=actions,
+        next_observations=np.zeros((rows, 1), np.float32),
+        rewards=nothing,
+        violations=nothing,
+        terminals=nothing > 0,
+    )
+    low = actions[:, 0] < 0
+    weights = np.stack([np.where(low, weight, 1.0) for weight in (1.0, 4.0, 0.0, 1.0)])
+    drawn_by = np.stack([np.where(low, weight, 1.0) for weight in (1.0, 1.0, 1.0, 4.0)])
+    params = small_params(
+        seeds=4,
+        T=20,
+        policy_units=16,
+        policy_dropout=0.0,
+        learning_rate=3e-3,
+        soft_update=0.005,
+        training_steps=2000,
+        log_every_updates=2000,
+    )
+
+    def init(key: jax.Array) -> PolicyState:
+        # Drawn beforehand: `policy.init` takes longer to compile than all the training.
+        shift = 0.1 * jax.random.normal(key)
+        score = jax.tree.map(lambda numbers: numbers + shift, drawn)
+        return PolicyState(score, score, optimiser(params).init(score))
+
+    drawn = drawn_params(lambda key: policy.init(params, data)(key).score, seed=0)
+    states, _ = fit(
+        init,
+        policy.update(params, 1),
+        data,
+        weights.astype(np.float32),
+        drawn_by.astype(np.float32),
+        params=params,
+        batch_size=256,
+        name="two modes",
+    )
+    network, schedule = policy.score_network(1, params), diffusion.schedule(params.T)
+
+    def draw(score: Any, key: jax.Array) -> jax.Array:
+        observations = jnp.zeros((DRAWS, 1))
+        predict = partial(forward, network, score, observations)
+        return diffusion.sample(schedule, predict, key, (DRAWS, 1))[:, 0]
+
+    keys = jax.random.split(jax.random.key(0), 4)
+    return np.asarray(jax.jit(jax.vmap(draw))(states.score_average, keys))
+
+
+def test_trained_samples_lie_at_both_modes(two_modes: np.ndarray) -> None:
+    """Nine of ten samples lie within 0.15 of a mode, and for the unweighted net on both sides."""
+    near = np.abs(np.abs(two_modes) - 0.6) < 0.15
+    assert (near.mean(axis=1) > 0.9).all()
+    assert (np.abs(two_modes) <= 1).all()
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    # 0.3 * 4 / (0.3 * 4 + 0.7) = 0.632: the data's law times the weights, made to sum to 1
+    [(0, 0.3), (1, 1.2 / 1.9), (3, 1.2 / 1.9)],
+    ids=["unweighted", "weighted 4 to 1", "drawn 4 to 1"],
+)
+def test_weighted_regression_reweights_the_data(
+    two_modes: np.ndarray, network: int, expected: float
+) -> None:
+    """Theorem 2 by numbers: the policy is the data's distribution times the weights.
+
+    Whether they weigh the loss or draw the rows.
+
+    Tolerance: four standard errors of the count (0.03), and 0.03 for the network and the steps.
+    """
+    share = (two_modes[network] < 0).mean()
+    error = math.sqrt(expected * (1 - expected) / DRAWS)
+    assert share == pytest.approx(expected, abs=4 * error + 0.03)
+
+
+def test_weight_zero_removes_an_action(two_modes: np.ndarray) -> None:
+    """An action of weight 0, such as one that leaves the feasible region, is not drawn."""
+    assert (two_modes[2] < 0).mean() < 0.005

@@ -1,0 +1,87 @@
+"""The label stage: h from the costs or from the dataset, with its summary."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from project import ROOT, edit_yaml
+
+from fisor.errors import InputError
+from stages import label
+
+# Four episodes of 1, 3, 1 and 2 steps; the second and the last violate, by cost and by h.
+EPISODE = [0, 1, 1, 1, 2, 3, 3]
+STEP = [0, 0, 1, 2, 0, 0, 1]
+COST = [0.0, 0.0, 0.25, 3.0, 0.0, 0.0, 1.0]
+DENSE = [-0.5, 0.0, 0.125, -0.25, -1.0, 0.5, -2.0]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the project's parameters, M = 7, in which the stage runs."""
+    for name in ("params.yaml", "tasks.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    edit_yaml(tmp_path / "params.yaml", {"M": 7})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(folder: Path, dense: bool, **changes: Any) -> Path:
+    """Label the dataset above, with changed columns; None leaves one out."""
+    edit_yaml(folder / "tasks.yaml", {"PointRobot": {"dense_violation": dense}})
+    columns = {"episode": EPISODE, "step": STEP, "cost": COST, "violation": DENSE} | changes
+    table = pa.table({k: v for k, v in columns.items() if v is not None})
+    pq.write_table(table, folder / "task.parquet")
+    label.main("PointRobot", "task.parquet", "labels")
+    return folder / "labels"
+
+
+@pytest.mark.parametrize(
+    ("dense", "expected", "share"),
+    [
+        (False, [-1, -1, 7, 7, -1, -1, 7], 3 / 7),  # rows 2, 3 and 6
+        (True, DENSE, 2 / 7),  # rows 2 and 5
+    ],
+    ids=["by cost", "dense"],
+)
+def test_labels_and_summary_by_hand(
+    folder: Path, dense: bool, expected: list[float], share: float
+) -> None:
+    """M is params.yaml's; a task with a dense h does not look at the costs, nor the reverse."""
+    unused = {"cost": None} if dense else {"violation": None}
+    labels = run(folder, dense, **unused)
+    table = pq.read_table(labels / "violations.parquet")
+    assert table.column_names == ["violation"]
+    np.testing.assert_array_equal(table["violation"], expected)
+    assert json.loads((labels / "summary.json").read_text()) == {
+        "transitions": 7,
+        "violating_transitions_share": share,
+        "episodes": 4,
+        "safe_episodes": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("dense", "changes", "message"),
+    [
+        (False, {"cost": None}, "column `cost` is missing"),
+        (True, {"violation": None}, "column `violation` is missing"),
+        (False, {"cost": [*COST[:6], np.nan]}, "row 6 of `cost` is NaN or infinite"),
+        (True, {"violation": [*DENSE[:6], np.inf]}, "row 6 of `violation` is NaN or infinite"),
+        (False, {"episode": [0, 1, 1, 1, 3, 4, 4]}, "row 4 belongs to episode 3"),
+        (False, {"step": [0, 0, 1, 2, 0, 1, 0]}, "row 5 has step 1"),
+    ],
+)
+def test_bad_input_leaves_no_labels(
+    folder: Path, dense: bool, changes: dict[str, Any], message: str
+) -> None:
+    """The file, the column and the row are named, and no folder of labels appears."""
+    with pytest.raises(InputError) as raised:
+        run(folder, dense, **changes)
+    assert str(raised.value).startswith(f"task.parquet: {message}")
+    assert list(folder.glob("*labels*")) == []

@@ -1,0 +1,312 @@
+"""Acting, loading a policy, and the weights of the data."""
+
+import dataclasses
+import inspect
+import math
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from oracles import drawn_params, mlp, twins
+from project import ROOT
+
+import fisor
+from fisor import critics, diffusion, policy
+from fisor.critics import CriticState, TrainedCritic
+from fisor.errors import InputError
+from fisor.networks import forward
+from fisor.params import Params, load_params
+from fisor.policy import (
+    PolicyNetworks,
+    PolicyParams,
+    PolicyState,
+    load_all_seeds,
+    load_policy,
+)
+from fisor.transitions import Transitions
+
+SEEDS, CANDIDATES, ROWS = 2, 8, 30
+
+
+def of_seed(tree: Any, seed: int) -> Any:
+    """One seed of stacked parameters."""
+    return jax.tree.map(lambda stacked: stacked[seed], tree)
+
+
+def unlike_critic(directory: Path, params: Params, data: Transitions, seed: int) -> TrainedCritic:
+    """A critic of drawn weights, whose Q and V take both signs, saved and read back."""
+    directory.mkdir()
+    networks = critics.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
+    q, v = drawn_params(lambda key: networks.init_params(key, 3, 2), seed, params.seeds)
+    states = CriticState(q=None, v=v, q_target=q, q_optimiser=None, v_optimiser=None)
+    critics.save(directory, states, critics.config_of(params, data))
+    return critics.load(directory)
+
+
+@pytest.fixture(scope="module")
+def params(small_params: Callable[..., Params]) -> Params:
+    return small_params(seeds=SEEDS, hidden_units=16, T=3)
+
+
+@pytest.fixture(scope="module")
+def data(random_transitions: Callable[..., Transitions]) -> Transitions:
+    return random_transitions(ROWS)
+
+
+@pytest.fixture(scope="module")
+def both_critics(
+    tmp_path_factory: pytest.TempPathFactory, params: Params, data: Transitions
+) -> tuple[TrainedCritic, TrainedCritic]:
+    """A feasibility and a reward critic."""
+    folder = tmp_path_factory.mktemp("critics")
+    return (
+        unlike_critic(folder / "feasibility", params, data, seed=1),
+        unlike_critic(folder / "reward", params, data, seed=2),
+    )
+
+
+@pytest.fixture(scope="module")
+def states(params: Params, data: Transitions) -> PolicyState:
+    """Score networks of two seeds; the latest weights differ from the averaged ones."""
+    fresh = policy.init(params, data)
+    score, average = (drawn_params(lambda key: fresh(key).score, n, SEEDS) for n in (3, 4))
+    return PolicyState(score, average, optimiser=None)
+
+
+@pytest.fixture(scope="module")
+def folder(
+    tmp_path_factory: pytest.TempPathFactory,
+    params: Params,
+    states: PolicyState,
+    both_critics: tuple[TrainedCritic, TrainedCritic],
+) -> Path:
+    """A saved policy of two seeds."""
+    folder = tmp_path_factory.mktemp("policy")
+    policy.save(folder, states, both_critics[0], params)
+    return folder
+
+
+@pytest.fixture
+def copied(folder: Path, tmp_path: Path) -> Path:
+    """The same in a folder of its own, to be damaged."""
+    return Path(shutil.copytree(folder, tmp_path / "policy"))
+
+
+class NearlyTheNoise:
+    """A stand-in for the score network, whose samples rarely end at the bounds.
+
+    An untrained network's samples mostly do, and then there is nothing to choose among.
+    """
+
+    action_dim = 2
+
+    def apply(self, params: Any, observations: Any, noisy: Any, time: Any) -> Any:
+        """The noise as if nearly all of `noisy` were noise, more or less so by observation."""
+        return 0.8 * noisy + 0.3 * observations[:, :2]
+
+
+@pytest.fixture(scope="module")
+def networks(folder: Path) -> PolicyNetworks:
+    """The policy's networks, the score's replaced by the stand-in."""
+    return load_all_seeds(folder)[0]._replace(score=NearlyTheNoise())
+
+
+@pytest.fixture(scope="module")
+def stacked(folder: Path) -> PolicyParams:
+    """The policy's parameters of both seeds."""
+    return load_all_seeds(folder)[1]
+
+
+# Acting -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_the_candidate_of_lowest_feasible_value_acts(
+    networks: PolicyNetworks, stacked: PolicyParams, data: Transitions, seed: int
+) -> None:
+    """Of N candidates for each observation, the one whose larger twin Q_h is lowest is the action.
+
+    Oracle: the same candidates drawn by `diffusion.sample`, judged by NumPy's twins, row by row.
+    """
+    parameters, key = of_seed(stacked, seed), jax.random.key(5)
+    act = jax.jit(partial(policy.act, networks, candidates=CANDIDATES))
+    actions = np.asarray(act(parameters, data.observations, key))
+
+    repeated = np.repeat(data.observations, CANDIDATES, axis=0)
+    predict = partial(networks.score.apply, None, repeated)
+    candidates = np.asarray(
+        diffusion.sample(networks.noise_schedule, predict, key, (ROWS * CANDIDATES, 2))
+    )
+    q_h = twins(parameters.q_h, repeated, candidates).max(axis=0).reshape(ROWS, CANDIDATES)
+    chosen = q_h.argmin(axis=1)
+    expected = candidates.reshape(ROWS, CANDIDATES, 2)[np.arange(ROWS), chosen]
+    np.testing.assert_allclose(actions, expected, rtol=1e-5, atol=1e-6)
+    # The case means something: it is not always the first one, and the candidates differ.
+    assert len(set(chosen)) > 2
+    assert (np.diff(np.sort(q_h, axis=1)[:, :2]) > 1e-4).mean() > 0.8
+
+
+def test_rows_of_a_batch_act_independently(
+    networks: PolicyNetworks, stacked: PolicyParams, data: Transitions
+) -> None:
+    """Another observation in one row changes that row's action and no other."""
+    act = jax.jit(partial(policy.act, networks, of_seed(stacked, 0), candidates=CANDIDATES))
+    other = data.observations.copy()
+    other[1] += 0.5
+    key = jax.random.key(6)
+    first, second = (np.asarray(act(rows, key)) for rows in (data.observations, other))
+    same = np.arange(len(other)) != 1
+    np.testing.assert_array_equal(first[same], second[same])
+    assert np.abs(first[1] - second[1]).max() > 1e-3
+
+
+def test_one_candidate_is_a_plain_sample(folder: Path, data: Transitions) -> None:
+    """With N = 1 nothing is chosen: the action is the sample itself."""
+    networks, stacked, _ = load_all_seeds(folder)
+    parameters, key = of_seed(stacked, 0), jax.random.key(2)
+    predict = partial(forward, networks.score, parameters.score, data.observations)
+    shape = data.actions.shape
+    drawn = jax.jit(lambda: diffusion.sample(networks.noise_schedule, predict, key, shape))()
+    actions = load_policy(folder, N=1).act(data.observations, key)
+    np.testing.assert_allclose(actions, drawn, atol=1e-5)
+
+
+# Loading ------------------------------------------------------------------------------------------
+
+
+def test_loaded_policy_acts_within_bounds_and_reproducibly(folder: Path, data: Transitions) -> None:
+    """`act` gives `[B, action_dim]` in [-1, 1]; the same key gives the same again."""
+    loaded = fisor.load_policy(folder, seed=1, N=3)
+    actions = np.asarray(loaded.act(data.observations, jax.random.key(0)))
+    assert actions.shape == (ROWS, 2)
+    assert (np.abs(actions) <= 1).all()
+    again = fisor.load_policy(folder, seed=1, N=3)
+    np.testing.assert_array_equal(again.act(data.observations, jax.random.key(0)), actions)
+    others = np.asarray(loaded.act(data.observations, jax.random.key(1)))
+    assert (others != actions).any()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_feasible_value_is_that_seeds(
+    folder: Path,
+    data: Transitions,
+    both_critics: tuple[TrainedCritic, TrainedCritic],
+    seed: int,
+) -> None:
+    """`feasible_value` is V_h of the seed asked for, `[B]`, also for float64 observations.
+
+    Oracle: V in NumPy from the critic's parameters.
+    """
+    values = load_policy(folder, seed=seed).feasible_value(data.observations.astype(np.float64))
+    assert values.shape == (ROWS,)
+    expected = mlp(of_seed(both_critics[0].v, seed), data.observations)
+    np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(both_critics[0].values(data.observations)[seed], values, rtol=1e-5)
+
+
+def test_the_averaged_network_acts(stacked: PolicyParams, states: PolicyState) -> None:
+    """What is saved is the moving average of the score network, not its latest weights."""
+    jax.tree.map(np.testing.assert_array_equal, stacked.score, states.score_average)
+
+
+@pytest.mark.parametrize("seed", [-1, SEEDS])
+def test_a_seed_that_was_not_trained_is_refused(folder: Path, seed: int) -> None:
+    """The message says which seeds there are."""
+    with pytest.raises(ValueError, match=f"seed must be 0 to 1 in .*, not {seed}"):
+        load_policy(folder, seed=seed)
+
+
+@pytest.mark.parametrize("N", [0, -3])
+def test_no_candidates_are_refused(folder: Path, N: int) -> None:
+    with pytest.raises(ValueError, match=f"N must be at least 1, not {N}"):
+        load_policy(folder, N=N)
+
+
+def test_default_candidates_are_params_yamls() -> None:
+    """The default that a signature must repeat is params.yaml's N, as the docstring says."""
+    default = inspect.signature(load_policy).parameters["N"].default
+    assert default == load_params(ROOT / "params.yaml").N
+
+
+def test_a_policy_without_its_critic_is_refused(copied: Path) -> None:
+    """Without its feasibility folder a policy cannot choose: the missing file is named."""
+    shutil.rmtree(copied / "feasibility")
+    with pytest.raises(InputError, match=r"feasibility/config\.json: cannot be read"):
+        load_policy(copied)
+
+
+def test_a_policy_with_another_seeds_critic_is_refused(
+    copied: Path, tmp_path: Path, params: Params, data: Transitions
+) -> None:
+    """A critic of one seed beside score networks of two: refused, not read past its end."""
+    fewer = dataclasses.replace(params, seeds=1)
+    shutil.rmtree(copied / "feasibility")
+    unlike_critic(copied / "feasibility", fewer, data, seed=1)
+    with pytest.raises(InputError, match="seeds"):
+        load_policy(copied, seed=1)
+
+
+# Weights ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def weights(
+    params: Params, data: Transitions, both_critics: tuple[TrainedCritic, TrainedCritic]
+) -> np.ndarray:
+    return np.asarray(policy.data_weights(params, data, *both_critics))
+
+
+def test_data_weights_are_equation_13_row_by_row(
+    params: Params,
+    data: Transitions,
+    both_critics: tuple[TrainedCritic, TrainedCritic],
+    weights: np.ndarray,
+) -> None:
+    """Every seed weighs with its own critics: the larger Q_h, the smaller Q_r.
+
+    Oracle: the four networks in NumPy, Eq. 13 with `math.exp` for one row after the other.
+    """
+    s, a = data.observations, data.actions
+    assert weights.shape == (SEEDS, ROWS)
+    cases = set()
+    for seed in range(SEEDS):
+        q_h_params, v_h_params, q_r_params, v_r_params = (
+            of_seed(tree, seed) for critic in both_critics for tree in (critic.q, critic.v)
+        )
+        q_h, q_r = twins(q_h_params, s, a).max(0), twins(q_r_params, s, a).min(0)
+        v_h, v_r = mlp(v_h_params, s), mlp(v_r_params, s)
+        for row in range(ROWS):
+            if v_h[row] > 0:
+                expected, case = math.exp(-5 * (q_h[row] - v_h[row])), "infeasible"
+                expected = min(expected, 150.0)
+            elif q_h[row] > 0:
+                expected, case = 0.0, "leads out"
+            else:
+                expected, case = min(math.exp(3 * (q_r[row] - v_r[row])), 100.0), "feasible"
+            assert weights[seed, row] == pytest.approx(expected, rel=1e-4)
+            cases.add(case)
+    assert cases == {"infeasible", "leads out", "feasible"}
+    assert (params.feasible_temperature, params.infeasible_temperature) == (3, 5)
+
+
+@pytest.mark.parametrize("block", [1, 7, ROWS])
+def test_data_weights_do_not_depend_on_the_block(
+    monkeypatch: pytest.MonkeyPatch,
+    params: Params,
+    data: Transitions,
+    both_critics: tuple[TrainedCritic, TrainedCritic],
+    weights: np.ndarray,
+    block: int,
+) -> None:
+    """Blocks of 1, 7 (the last one shorter) and all rows give the same weights.
+
+    The tolerance is for matrix products of other shapes.
+    """
+    monkeypatch.setattr(policy, "WEIGHT_ROWS", block)
+    by_blocks = policy.data_weights(params, data, *both_critics)
+    np.testing.assert_allclose(by_blocks, weights, rtol=1e-4)

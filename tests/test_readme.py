@@ -1,0 +1,70 @@
+"""README's commands work as typed, and what it says of itself is so."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from project import ROOT, checked, run, small_copy
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONSOLE = [
+    line[2:].split("#")[0].strip()
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+INLINE = re.findall(r"`((?:dvc|make) [^`]+)`", README)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project in small, run and committed."""
+    folder = small_copy(tmp_path_factory.mktemp("readme") / "project")
+    checked(folder, "dvc", "repro")
+    checked(folder, "git", "add", "--all")
+    checked(folder, "git", "commit", "--quiet", "--message", "First run")
+    return folder
+
+
+def test_the_two_commands_come_first() -> None:
+    """README leads with one command that runs everything and one that runs the tests."""
+    assert CONSOLE[:2] == ["make repro", "make test"]
+
+
+@pytest.mark.parametrize("command", sorted({c for c in CONSOLE + INLINE if c.startswith("make ")}))
+def test_make_commands_exist(command: str) -> None:
+    """Every `make` command of README names targets of the Makefile (`make -n` runs nothing)."""
+    result = run(ROOT, "make", "-n", *command.split()[1:])
+    assert result.returncode == 0, result.stderr
+
+
+def test_dvc_commands_and_python_run(pipeline: Path) -> None:
+    """Every dvc command of README, in its order, and its Python, on the project in small."""
+    for command in [c for c in CONSOLE + INLINE if c.startswith("dvc ")]:
+        result = subprocess.run(
+            ["bash", "-c", f'PATH="{Path(sys.executable).parent}:$PATH" {command}'],
+            cwd=pipeline,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+    metrics = checked(pipeline, "dvc", "metrics", "show")
+    assert "intersection_over_union" in metrics
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    shapes = "\nassert actions.shape == (4, 2)\nassert values.shape == (4,)\n"
+    checked(pipeline, sys.executable, "-c", code + shapes)
+
+
+def test_links_and_pictures_are_there() -> None:
+    """Every relative link of README leads to a file of the project."""
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_tree_names_every_module() -> None:
+    """The annotated tree mentions every module of fisor/ by name."""
+    for path in (ROOT / "fisor").glob("*.py"):
+        assert path.name == "__init__.py" or path.name in README, path.name
