@@ -164,9 +164,9 @@ def training_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarra
         curves: title -> (updates `[points]`, values `[points, seeds]`).
     """
     with mpl.rc_context(STYLE):
-        columns = 3
+        columns = 4
         rows = -(-len(curves) // columns)
-        figure = Figure(figsize=(9.6, 2.4 * rows))
+        figure = Figure(figsize=(11.2, 2.3 * rows))
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, (title, (updates, values)) in zip(panels, curves.items(), strict=False):
             axes.fill_between(updates, values.min(1), values.max(1), color=HAZARD, alpha=0.25, lw=0)

@@ -28,8 +28,8 @@ RESULTS = {
 # Training curves: stage -> column of curve.csv -> what it is.
 CURVES = {
     "feasibility": {"v_mean": "mean of V_h", "v_loss": "loss of V_h", "q_loss": "loss of Q_h"},
+    "policy": {"policy_loss": "policy loss"},
     "reward": {"v_mean": "mean of V_r", "v_loss": "loss of V_r", "q_loss": "loss of Q_r"},
-    "policy": {"policy_loss": "policy loss", "weight_mean": "mean weight"},
 }
 
 

@@ -157,3 +157,14 @@ def test_policy_weight_clips_and_never_overflows(run: Callable) -> None:
     advantage, q_h, v_h, expected = (list(column) for column in zip(*cases, strict=True))
     actual = run(losses.policy_weight, advantage, q_h, v_h, **WEIGHT_SETTINGS)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_policy_weight_is_finite_on_the_way() -> None:
+    """Exponents are cut before the exponential: no infinity arises, not even one cut afterwards.
+
+    JAX's own check of every intermediate result, operation by operation.
+    """
+    huge = jnp.asarray([1e30, 1e30, -1e30]), jnp.asarray([-1.0, -1e30, 1e30])
+    with jax.debug_infs(True), jax.debug_nans(True):
+        weights = losses.policy_weight(*huge, jnp.asarray([-1.0, 1.0, 1.0]), **WEIGHT_SETTINGS)
+    np.testing.assert_allclose(weights, [100.0, 150.0, 0.0], rtol=1e-5)
