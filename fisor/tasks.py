@@ -129,6 +129,8 @@ def _is_number(value: Any) -> bool:
 
 def _refuse_odd_values(entry: Mapping[str, Any], where: str) -> None:
     """Refuse values of a task's entry that are of another type or out of range, by name."""
+    if not isinstance(entry["environment"], str):
+        raise InputError(f"{where}.environment: must be a name, not {entry['environment']!r}")
     horizon = entry["horizon_steps"]
     if not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 1:
         raise InputError(f"{where}.horizon_steps: must be a whole number >= 1, not {horizon!r}")

@@ -143,8 +143,9 @@ def matrix(table: pa.Table, name: str, path: str | Path) -> np.ndarray:
         raise InputError(f"{path}: column `{name}` has {column.null_count} empty rows")
     if not pa.types.is_floating(column.type.value_type) or column.flatten().null_count:
         raise InputError(f"{path}: column `{name}` must hold lists of numbers, not {column.type}")
-    values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-    values = values.reshape(-1, dim)
+    if dim == 0:
+        raise InputError(f"{path}: the rows of `{name}` have no entries")
+    values = _as_float32(column.flatten().to_numpy(zero_copy_only=False)).reshape(-1, dim)
     _refuse_not_finite(values, name, path)
     return values
 
@@ -162,8 +163,15 @@ def vector(table: pa.Table, name: str, path: str | Path) -> np.ndarray:
     if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise InputError(f"{path}: column `{name}` must hold one number a row, not {column.type}")
     values = column.to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(kind):
+        values = _as_float32(values)
     _refuse_not_finite(values, name, path)
     return values
+
+
+def _as_float32(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what float32 cannot hold turns infinite and is refused
+        return values.astype(np.float32, copy=False)
 
 
 def _refuse_not_finite(values: np.ndarray, name: str, path: str | Path) -> None:
@@ -183,7 +191,7 @@ def check_episodes(episode: np.ndarray, step: np.ndarray, path: str | Path) -> N
     """
     if episode.size == 0:
         raise InputError(f"{path}: holds no transition")
-    starts = np.flatnonzero(np.diff(episode, prepend=-1))
+    starts = np.flatnonzero(np.diff(episode, prepend=episode[0] - 1))
     numbers = episode[starts]
     if not np.array_equal(numbers, np.arange(numbers.size)):
         wrong = int(np.flatnonzero(numbers != np.arange(numbers.size))[0])

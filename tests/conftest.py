@@ -13,19 +13,15 @@ from project import ROOT
 from fisor.params import Params, load_params
 from fisor.transitions import Transitions
 
-# Where `fisor.envs.point_robot` runs, which leaves ranks and types to JAX (single centres minus
-# many positions, bonus times boolean).
-LENIENT = {"test_point_robot"}
+# Modules that run `fisor.envs.point_robot`, which subtracts one centre from many positions.
+MIXES_RANKS = {"test_point_robot"}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def strict_arrays(request: pytest.FixtureRequest) -> Iterator[None]:
     """JAX refuses to broadcast arrays of other ranks and to mix their types implicitly."""
-    lenient = request.module.__name__ in LENIENT
-    with (
-        jax.numpy_rank_promotion("allow" if lenient else "raise"),
-        jax.numpy_dtype_promotion("standard" if lenient else "strict"),
-    ):
+    ranks = "allow" if request.module.__name__ in MIXES_RANKS else "raise"
+    with jax.numpy_rank_promotion(ranks), jax.numpy_dtype_promotion("strict"):
         yield
 
 
