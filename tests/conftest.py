@@ -14,7 +14,11 @@ from fisor.params import Params, load_params
 from fisor.transitions import Transitions
 
 # Modules that run `fisor.envs.point_robot`, which subtracts one centre from many positions.
-MIXES_RANKS = {"test_point_robot"}
+MIXES_RANKS = {
+    "test_point_robot",
+    "test_point_robot_truth",
+    "test_point_robot_collection",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
