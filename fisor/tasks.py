@@ -14,7 +14,8 @@ import yaml
 
 from fisor.errors import InputError
 
-SUITES = ("point_robot",)
+# Each is a module of fisor/envs.
+SUITES = ("point_robot", "bullet_safety_gym", "safety_gymnasium", "metadrive")
 
 # What a task may override of params.yaml, and for which stage: how long and how large a run is,
 # and the two rates that belong to a run's length. The method's parameters (tau, gamma, ...) are
@@ -52,6 +53,7 @@ class Task:
 
     Attributes:
         name: its key.
+        paper: whether it stands in the paper's Table 1.
         suite: who simulates it, one of `SUITES`.
         environment: its name in that suite.
         horizon_steps: time limit of an episode.
@@ -64,6 +66,7 @@ class Task:
     """
 
     name: str
+    paper: bool
     suite: str
     environment: str
     horizon_steps: int
@@ -136,7 +139,7 @@ def _refuse_odd_values(entry: Mapping[str, Any], where: str) -> None:
         raise InputError(f"{where}.horizon_steps: must be a whole number >= 1, not {horizon!r}")
     if not _is_number(entry["cost_limit"]) or entry["cost_limit"] < 0:
         raise InputError(f"{where}.cost_limit: must be >= 0, not {entry['cost_limit']!r}")
-    for name in ("dense_violation", "record_observations"):
+    for name in ("paper", "dense_violation", "record_observations"):
         if not isinstance(entry[name], bool):
             raise InputError(f"{where}.{name}: must be true or false, not {entry[name]!r}")
     returns = entry["reference_returns"]

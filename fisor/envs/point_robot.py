@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fisor.errors import InputError
+
 DT_SECONDS = 0.05
 HORIZON_STEPS = 300
 HALF_WIDTH = 3.0  # the box is [-3, 3] x [-3, 3]
@@ -184,17 +186,33 @@ def _step_and_observe(states: jax.Array, actions: jax.Array) -> tuple[Step, jax.
     return result, observe(result.state)
 
 
+def make(environment: str, horizon_steps: int) -> gymnasium.Env:
+    """Make the reach-avoid task.
+
+    Args:
+        environment: `PointRobot`.
+        horizon_steps: the time limit of an episode.
+
+    Raises:
+        InputError: there is no such environment.
+    """
+    if environment != "PointRobot":
+        raise InputError(f"point_robot has no environment `{environment}`; there is: PointRobot")
+    return PointRobotEnv(horizon_steps)
+
+
 class PointRobotEnv(gymnasium.Env):
     """The reach-avoid task as a gymnasium environment, one robot, cost in the step's info."""
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (gymnasium's own form)
 
-    def __init__(self) -> None:
-        """Make a robot; call `reset` before `step`."""
+    def __init__(self, horizon_steps: int = HORIZON_STEPS) -> None:
+        """Make a robot whose episodes last at most `horizon_steps`; call `reset` before `step`."""
         unbounded = np.full(OBSERVATION_DIM, np.inf, np.float32)
         self.observation_space = gymnasium.spaces.Box(-unbounded, unbounded, dtype=np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (ACTION_DIM,), np.float32)
         self._batch = PointRobotBatch()
+        self._horizon_steps = horizon_steps
         self._steps = 0
 
     def reset(
@@ -212,5 +230,5 @@ class PointRobotEnv(gymnasium.Env):
         self._steps += 1
         info = {"cost": float(result.costs[0]), "reached_goal": bool(result.reached_goal[0])}
         terminated = bool(result.terminated[0])
-        truncated = self._steps >= HORIZON_STEPS and not terminated
+        truncated = self._steps >= self._horizon_steps and not terminated
         return result.observations[0], float(result.rewards[0]), terminated, truncated, info

@@ -1,0 +1,87 @@
+"""Safety-Gymnasium's navigation and velocity tasks (Ji et al. 2023), of release 0.4 as in DSRL."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from fisor.envs.simulators import SimulatedEnv, Transition, import_simulator, quiet
+from fisor.errors import InputError
+
+
+def make(environment: str, horizon_steps: int) -> gymnasium.Env:
+    """Make one of Safety-Gymnasium's environments.
+
+    Args:
+        environment: its name in Safety-Gymnasium's registry, such as `SafetyCarGoal1-v0`.
+        horizon_steps: the time limit of an episode, at most the 1000 steps of the simulator's own.
+
+    Returns:
+        The environment.
+
+    Raises:
+        InputError: the simulator cannot be imported, or has no such environment.
+    """
+    with _array_defaults_allowed():
+        # Named down to the builder: it is what imports the tasks' dataclasses.
+        import_simulator("safety_gymnasium.builder", "safety-gymnasium")
+    registry = import_simulator("safety_gymnasium", "safety-gymnasium")
+    try:
+        with quiet():
+            simulated = registry.make(environment, disable_env_checker=True).unwrapped
+    except gymnasium.error.Error as error:
+        raise InputError(f"safety-gymnasium has no environment `{environment}`") from error
+    return SimulatedEnv(MujocoSimulator(simulated), horizon_steps)
+
+
+class MujocoSimulator:
+    """One of Safety-Gymnasium's environments, without its own time limit's wrapper."""
+
+    def __init__(self, simulated: Any) -> None:
+        """Wrap an environment whose `step` gives six values, the cost third."""
+        self._simulated = simulated
+        self.observation_dim = simulated.observation_space.shape[0]
+        self.action_low = simulated.action_space.low
+        self.action_high = simulated.action_space.high
+
+    def start(self, seed: int) -> np.ndarray:
+        """Start the episode that `seed` stands for; its observation."""
+        return self._simulated.reset(seed=seed)[0]
+
+    def advance(self, action: np.ndarray) -> Transition:
+        """One step with `action` `[action_dim]`."""
+        observation, reward, cost, terminated, *_ = self._simulated.step(action)
+        return Transition(observation, reward, cost, terminated)
+
+    def close(self) -> None:
+        """Nothing to release: MuJoCo's memory goes with the object."""
+
+
+@contextlib.contextmanager
+def _array_defaults_allowed() -> Iterator[None]:
+    """Let a dataclass have NumPy arrays as defaults, a copy for each object, while importing.
+
+    The tasks of release 0.4 are written so, and Python 3.11 refuses it.
+    """
+    original = dataclasses.dataclass
+
+    def dataclass(cls: type | None = None, /, **options: Any) -> type | Callable[[type], type]:
+        if cls is None:
+            return lambda decorated: original(_with_factories(decorated), **options)
+        return original(_with_factories(cls), **options)
+
+    dataclasses.dataclass = dataclass  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        dataclasses.dataclass = original
+
+
+def _with_factories(cls: type) -> type:
+    for name, default in list(vars(cls).items()):
+        if isinstance(default, np.ndarray):
+            setattr(cls, name, dataclasses.field(default_factory=default.copy))
+    return cls
