@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gymnasium
 import jax
 import numpy as np
 import optax
@@ -86,3 +87,12 @@ def random_transitions() -> Callable[..., Transitions]:
         )
 
     return make
+
+
+@pytest.fixture
+def opened() -> Iterator[list[gymnasium.Env]]:
+    """A list for a test's environments, which are closed after it: MetaDrive has one at a time."""
+    environments: list[gymnasium.Env] = []
+    yield environments
+    for environment in environments:
+        environment.close()

@@ -1,9 +1,7 @@
-"""DSRL's 38 tasks through their adapters: sizes, time limit, cost, exact reproduction, errors."""
+"""DSRL's 38 tasks through their adapters: sizes, time limit, cost, bounds, errors, silence."""
 
-import dataclasses
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +9,11 @@ import gymnasium
 import numpy as np
 import pytest
 from project import ROOT, checked, run
+from simulated import task_of
 
 from fisor.envs import make_environment, simulators
 from fisor.envs.simulators import SimulatedEnv, Transition, import_simulator, quiet
 from fisor.errors import InputError
-from fisor.tasks import Task, load_task
 
 # Sizes of observations and actions in DSRL's files.
 SIZES = {
@@ -44,42 +42,6 @@ SIZES = {
         for traffic in ("sparse", "mean", "dense")
     },
 }
-# Of each kind of robot and task, and of each suite.
-REPRODUCED = [
-    *("BallRun", "BallCircle", "CarRun", "CarCircle", "DroneRun", "DroneCircle", "AntRun"),
-    *("PointGoal2", "CarPush1", "PointButton1", "CarCircle1"),
-    *("AntVelocity", "HalfCheetahVelocity", "HopperVelocity"),
-    *("harddense", "mediummean"),
-]
-
-
-@pytest.fixture
-def opened() -> Iterator[list[gymnasium.Env]]:
-    """Environments of a test, closed after it: MetaDrive can have one at a time."""
-    environments: list[gymnasium.Env] = []
-    yield environments
-    for environment in environments:
-        environment.close()
-
-
-def task_of(name: str, **changes: Any) -> Task:
-    return dataclasses.replace(load_task(name, ROOT / "tasks.yaml"), **changes)
-
-
-def episode(environment: gymnasium.Env, seed: int, actions: np.ndarray) -> list[Any]:
-    """Everything that an episode gives, until it ends or the actions do."""
-    seen: list[Any] = [environment.reset(seed=seed)[0].tolist()]
-    for action in actions:
-        observation, reward, terminated, truncated, info = environment.step(action)
-        seen.append((observation.tolist(), reward, terminated, truncated, info["cost"]))
-        if terminated or truncated:
-            break
-    return seen
-
-
-def random_actions(environment: gymnasium.Env, seed: int, steps: int) -> np.ndarray:
-    size = (steps, *environment.action_space.shape)
-    return np.random.default_rng(seed).uniform(-1, 1, size).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -117,89 +79,6 @@ def test_every_task_of_the_benchmark_is_tested() -> None:
     table = yaml.safe_load((ROOT / "tasks.yaml").read_text(encoding="utf-8"))
     assert len(SIZES) == 38
     assert table.keys() == SIZES.keys() | {"PointRobot"}
-
-
-@pytest.mark.parametrize(
-    ("name", "policy"),
-    [
-        ("BallRun", (1.0, 0.0)),  # too fast
-        ("SwimmerVelocity", None),  # random actions exceed its low limit of speed
-        ("easysparse", (0.0, 1.0)),  # too fast, then off the road
-    ],
-)
-def test_whole_episode_costs(
-    name: str, policy: tuple[float, ...] | None, opened: list[gymnasium.Env]
-) -> None:
-    """A reckless episode of each suite, at the task's own horizon, costs something."""
-    task = task_of(name)
-    environment = make_environment(task)
-    opened.append(environment)
-    actions = random_actions(environment, 0, task.horizon_steps + 1)
-    if policy is not None:
-        actions[:] = policy
-    steps = episode(environment, 0, actions)[1:]
-    assert sum(step[-1] for step in steps) > 1
-    *_, terminated, truncated, _ = steps[-1]
-    assert terminated != truncated
-    assert len(steps) == task.horizon_steps or terminated
-    if name != "easysparse":
-        assert truncated
-
-
-@pytest.mark.parametrize("name", REPRODUCED)
-def test_seed_reproduces_an_episode(name: str, opened: list[gymnasium.Env]) -> None:
-    """The same seed and actions give the same bits: after other episodes, and in a new object."""
-    task = task_of(name, horizon_steps=60)
-    environment = make_environment(task)
-    opened.append(environment)
-    actions = random_actions(environment, 0, 60)
-    first = episode(environment, 5, actions)
-    for steps in (0, 3, 40):  # also ends early, in the air or in contact
-        episode(environment, 100 + steps, random_actions(environment, steps, steps))
-        np.random.random(steps)  # noqa: NPY002 (what others draw changes nothing)
-        assert episode(environment, 5, actions) == first
-    assert episode(environment, 6, actions) != first
-    environment.close()
-    anew = make_environment(task)
-    opened.append(anew)
-    episode(anew, 7, random_actions(anew, 7, 10))
-    assert episode(anew, 5, actions) == first
-
-
-@pytest.mark.parametrize("name", ["CarRun", "PointGoal1", "easysparse"])
-def test_reset_without_seed_goes_on_from_the_last_one(
-    name: str, opened: list[gymnasium.Env]
-) -> None:
-    """Starts without a seed differ, and their sequence follows from the seed given before."""
-    environment = make_environment(task_of(name))
-    opened.append(environment)
-    sequences = []
-    for _ in range(2):
-        starts = [environment.reset(seed=3)[0], environment.reset()[0], environment.reset()[0]]
-        sequences.append([start.tolist() for start in starts])
-    assert sequences[0] == sequences[1]
-    if name != "easysparse":  # there the seed sets the traffic, which may start out of sight
-        assert sequences[0][1] != sequences[0][2]
-
-
-def test_simulator_leaves_the_global_generator_alone(opened: list[gymnasium.Env]) -> None:
-    """Bullet draws its starts from NumPy's global generator; others do not notice."""
-    environment = make_environment(task_of("AntRun"))
-    opened.append(environment)
-    np.random.seed(1)  # noqa: NPY002
-    expected = np.random.random()  # noqa: NPY002
-    np.random.seed(1)  # noqa: NPY002
-    episode(environment, 0, random_actions(environment, 0, 5))
-    assert np.random.random() == expected  # noqa: NPY002
-
-
-@pytest.mark.parametrize("name", ["AntRun", "SwimmerVelocity", "CarGoal1", "easysparse"])
-def test_actions_out_of_range_are_clipped(name: str, opened: list[gymnasium.Env]) -> None:
-    """Three times too large is as good as the bound, in what is applied and what is charged."""
-    environment = make_environment(task_of(name))
-    opened.append(environment)
-    actions = 3 * random_actions(environment, 0, 20)
-    assert episode(environment, 0, actions) == episode(environment, 0, np.clip(actions, -1, 1))
 
 
 class Recorder:
@@ -311,7 +190,9 @@ def test_simulator_that_fails_to_import_is_named(
 
 
 def test_missing_simulator_is_named() -> None:
-    with pytest.raises(InputError, match="the simulator chess cannot be imported .*ModuleNotFound"):
+    with pytest.raises(
+        InputError, match=r"the simulator chess cannot be imported .*ModuleNotFound"
+    ):
         import_simulator("chess_that_is_not_there", "chess")
 
 

@@ -26,14 +26,15 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
         InputError: the simulator cannot be imported, or has no such environment.
     """
     with _array_defaults_allowed():
-        # Named down to the builder: it is what imports the tasks' dataclasses.
+        # Not the package alone: it is the builder that imports the tasks' dataclasses.
         import_simulator("safety_gymnasium.builder", "safety-gymnasium")
-    registry = import_simulator("safety_gymnasium", "safety-gymnasium")
-    try:
-        with quiet():
-            simulated = registry.make(environment, disable_env_checker=True).unwrapped
-    except gymnasium.error.Error as error:
-        raise InputError(f"safety-gymnasium has no environment `{environment}`") from error
+    registration = import_simulator("safety_gymnasium.utils.registration", "safety-gymnasium")
+    if environment not in registration.safe_registry:
+        raise InputError(f"safety-gymnasium has no environment `{environment}`")
+    with quiet():
+        simulated = registration.make(environment, disable_env_checker=True).unwrapped
+        # The first reset of all builds the world twice, and differs from later ones in last bits.
+        simulated.reset(seed=0)
     return SimulatedEnv(MujocoSimulator(simulated), horizon_steps)
 
 
