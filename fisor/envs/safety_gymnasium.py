@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import gymnasium
 import numpy as np
+import yaml
 
 from fisor.envs.simulators import SimulatedEnv, Transition, import_simulator, quiet
 from fisor.errors import InputError
@@ -28,6 +30,7 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
     with _array_defaults_allowed():
         # Not the package alone: it is the builder that imports the tasks' dataclasses.
         import_simulator("safety_gymnasium.builder", "safety-gymnasium")
+    _replace_sky(import_simulator("safety_gymnasium.world", "safety-gymnasium"))
     registration = import_simulator("safety_gymnasium.utils.registration", "safety-gymnasium")
     if environment not in registration.safe_registry:
         raise InputError(f"safety-gymnasium has no environment `{environment}`")
@@ -59,6 +62,27 @@ class MujocoSimulator:
 
     def close(self) -> None:
         """Nothing to release: MuJoCo's memory goes with the object."""
+
+
+def _replace_sky(world: ModuleType) -> None:
+    """Give the simulator's worlds a plain sky.
+
+    Each reset compiles the world anew, and reading six large pictures of stars, which only a
+    rendering shows, would be 99 % of that: 1.2 s in place of 0.01 s. The physics do not change.
+    """
+
+    def load(*arguments: Any, **options: Any) -> Any:
+        assets = yaml.load(*arguments, **options)
+        assets["textures"]["skybox"] = {
+            "@type": "skybox",
+            "@builtin": "flat",
+            "@rgb1": "0 0 0",
+            "@width": "1",
+            "@height": "6",  # the six sides of a cube, one above the other
+        }
+        return assets
+
+    world.yaml = SimpleNamespace(load=load, FullLoader=yaml.FullLoader)  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
