@@ -120,9 +120,9 @@ def read_table(path: str | Path, columns: Iterable[str]) -> pa.Table:
     return table
 
 
-def facts_of(table: pa.Table) -> dict[str, Any]:
+def facts_of(path: str | Path) -> dict[str, Any]:
     """The task's facts in a transition file's metadata, and `changes`: what conversion changed."""
-    metadata = table.schema.metadata or {}
+    metadata = pq.read_metadata(path).metadata or {}
     facts = json.loads(metadata.get(METADATA_KEY, b"{}"))
     if LATE_METADATA_KEY in metadata:
         facts["changes"] = json.loads(metadata[LATE_METADATA_KEY])
