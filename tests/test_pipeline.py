@@ -74,7 +74,7 @@ def test_every_stage_leaves_its_output(pipeline: Path) -> None:
     assert 0 <= metrics["feasible_region"]["mean_intersection_over_union"] <= 1
     report = (pipeline / "reports/report.md").read_text()
     pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", report)
-    assert len(pictures) == 3
+    assert len(pictures) == 4
     for picture in pictures:
         assert (pipeline / "reports" / picture).read_bytes().startswith(b"\x89PNG")
     rows = pl.read_parquet(pipeline / "data/rollouts/PointRobot/FISOR.parquet")
