@@ -2,7 +2,9 @@
 
 import dataclasses
 import hashlib
+import shutil
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,12 +14,14 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from project import ROOT, run
+import yaml
+from project import ROOT, checked, edit_yaml, run
 
 from fisor import download
 from fisor.datasets import write_hdf5
 from fisor.errors import InputError
 from fisor.tasks import Task, load_task
+from stages import acquire
 
 NAME = "SafetyToyRun-v0-80-3.hdf5"  # of 3 episodes
 BLOCK = 1 << 16  # arrives in one piece
@@ -515,3 +519,30 @@ def test_git_ignores_downloads_and_keeps_their_hashes() -> None:
     """The record of hashes is meant to be committed; what it is of is not."""
     ignored = run(ROOT, "git", "check-ignore", "data/downloads/a.hdf5", "data/sha256sums.txt")
     assert ignored.stdout.split() == ["data/downloads/a.hdf5"]
+
+
+@pytest.mark.parametrize("source", ["dsrl", "elsewhere"])
+def test_stage_goes_by_the_tasks_source(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """The stage fetches a DSRL task's file from params.yaml's hosts; other sources are refused."""
+    for name in ("params.yaml", "tasks.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    edit_yaml(tmp_path / "params.yaml", {"dataset_hosts": [server.address]})
+    tasks = yaml.safe_load((tmp_path / "tasks.yaml").read_text())
+    tasks["PointRobot"]["acquire"] = {"source": source, "file": NAME}
+    (tmp_path / "tasks.yaml").write_text(yaml.safe_dump(tasks))
+    monkeypatch.chdir(tmp_path)
+    if source == "dsrl":
+        acquire.main("PointRobot", "data/raw/PointRobot.hdf5")
+        assert Path("data/raw/PointRobot.hdf5").read_bytes() == server.content
+        assert NAME in Path("data/sha256sums.txt").read_text()
+    else:
+        with pytest.raises(InputError, match="must be `collect` or `dsrl`"):
+            acquire.main("PointRobot", "data/raw/PointRobot.hdf5")
+
+
+def test_fetching_loads_no_array_library_of_training() -> None:
+    """The stage's import is light: JAX is loaded only where data is collected."""
+    code = "import sys, stages.acquire; assert 'jax' not in sys.modules"
+    checked(ROOT, sys.executable, "-c", code)

@@ -95,10 +95,14 @@ def test_same_inputs_give_the_same_bytes(pipeline: Path, tmp_path: Path) -> None
 
 
 BELOW_FEASIBILITY = {"train_feasibility@PointRobot", "train_policy@PointRobot", EVALUATE, "report"}
+ACQUIRE = {"acquire@PointRobot"}
 CHANGES = {
     "tau": ({"tau": 0.8}, BELOW_FEASIBILITY | {"train_reward@PointRobot"}),
     "gamma": ({"gamma": 0.98}, BELOW_FEASIBILITY | {"train_reward@PointRobot"}),
     "M": ({"M": 1}, BELOW_FEASIBILITY | {"label@PointRobot"}),
+    # Wherever a file comes from, it is the same.
+    "dataset_hosts": ({"dataset_hosts": ["http://mirror.example.org/"]}, set()),
+    "drop_bad_rows": ({"drop_bad_rows": True}, {*TASK_STAGES, EVALUATE, "report"} - ACQUIRE),
     "temperature": ({"feasible_temperature": 2}, {"train_policy@PointRobot", EVALUATE, "report"}),
     "clip": ({"infeasible_clip": 100}, {"train_policy@PointRobot", EVALUATE, "report"}),
     "T": ({"T": 4}, {"train_policy@PointRobot", EVALUATE, "report"}),
