@@ -70,7 +70,7 @@ def episodes_in_flight(task: Task, episodes: int) -> int:
     It does not depend on the machine's cores, see `roll_out`. Episodes of equal lengths come in
     waves of equal sizes.
     """
-    most = 4 if task.suite in ONE_A_PROCESS else 10
+    most = 2 if task.suite in ONE_A_PROCESS else 10  # such processes take seconds to start
     return math.ceil(episodes / math.ceil(episodes / most))
 
 
