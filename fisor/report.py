@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from fisor import critics, plots, regions, statistics
+from fisor import critics, data_card, plots, regions, statistics
 from fisor.errors import InputError
 from fisor.outputs import whole_directory
 from fisor.params import Params
@@ -43,10 +43,9 @@ class TaskFiles(NamedTuple):
         """The dataset."""
         return self.data / "transitions" / f"{self.task.name}.parquet"
 
-    def label_summary(self) -> dict[str, float]:
-        """Shares of violating transitions and safe episodes."""
-        path = self.data / "labels" / self.task.name / "summary.json"
-        return json.loads(path.read_text(encoding="utf-8"))
+    def labels(self) -> Path:
+        """The folder of h and of the dataset's card."""
+        return self.data / "labels" / self.task.name
 
     def trained(self, stage: str) -> Path:
         """The folder of a training stage: feasibility, reward or policy."""
@@ -102,15 +101,10 @@ def _task_section(
     files: TaskFiles, params: Params, figures: Path, curves: Path
 ) -> tuple[dict[str, Any], str]:
     task = files.task
-    summary = files.label_summary()
-    metrics: dict[str, Any] = {}
-    parts = [
-        f"## {task.name}\n",
-        f"{summary['transitions']:,} transitions in {summary['episodes']:,} episodes "
-        f"(source: {task.acquire['source']}); {100 * summary['violating_transitions_share']:.1f} % "
-        f"of the transitions violate the constraint, {summary['safe_episodes']:,} episodes "
-        "never do.\n",
-    ]
+    picture = f"{task.name}/dataset.png"
+    card, text = data_card.section(task, files.labels(), figures / picture, f"figures/{picture}")
+    metrics: dict[str, Any] = {"data": card}
+    parts = [f"## {task.name}\n", text, "### Results\n"]
     rows = []
     for method in params.methods:
         estimates = method_estimates(files.rollouts(method))
