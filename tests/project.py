@@ -11,6 +11,8 @@ import h5py
 import numpy as np
 import yaml
 
+from fisor.tasks import SUITES
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("fisor", "stages")
 TRAINING_STAGES = ("train_feasibility", "train_reward", "train_policy")
@@ -107,7 +109,10 @@ def imported_names(path: Path) -> set[str]:
 
 
 def import_closure(module: str) -> tuple[set[str], set[str]]:
-    """What importing `module` reads: the project's files, and the other packages' top names."""
+    """What importing `module` reads: the project's files, and the other packages' top names.
+
+    `make_environment` imports its suite's module by name, so who imports it reads every suite's.
+    """
     files: set[Path] = set()
     others: set[str] = set()
 
@@ -116,6 +121,9 @@ def import_closure(module: str) -> tuple[set[str], set[str]]:
         if parts[0] not in PACKAGES:
             others.add(parts[0])
             return
+        if name == "fisor.envs.make_environment":
+            for suite in SUITES:
+                visit(f"fisor.envs.{suite}")
         for end in range(1, len(parts) + 1):
             path = module_file(".".join(parts[:end]))
             if path is not None and path not in files:
