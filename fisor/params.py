@@ -55,8 +55,8 @@ class Params:
     policy_units: int = _number(1, 65536)
     policy_dropout: float = _number(0, 0.99)
     N: int = _number(1, 65536)
-    episodes: int = _number(1)
-    evaluation_seed: int = _number(0, 2**31)
+    episodes: int = _number(1, 2**20)
+    evaluation_seed: int = _number(0, 2**30)  # with the episodes added, still an int32
     log_every_updates: int = _number(1)
 
 

@@ -143,7 +143,7 @@ def test_mistyped_parameter_is_named(name: str, value: Any, expected: str, tmp_p
         ("feasible_clip", 0.5, "at least 1"),
         ("policy_dropout", 1.0, "at least 0 and at most 0.99"),
         ("training_steps", 0, "at least 1"),
-        ("evaluation_seed", -1, "at least 0 and at most 2147483648"),
+        ("evaluation_seed", -1, "at least 0 and at most 1073741824"),
     ],
 )
 def test_out_of_range_parameter_is_named(
