@@ -1,16 +1,32 @@
 """Make a task's dataset, in DSRL's HDF5 layout."""
 
+import shutil
+from pathlib import Path
+
 from fisor import command, datasets
-from fisor.collect import point_robot
 from fisor.tasks import load_task
+
+UNFINISHED = Path("data/collecting")  # collections that go on when started again
 
 
 def main(task: str, raw: str) -> None:
     """Collect the dataset of a task into an HDF5 file."""
     entry = load_task(task)
-    settings = datasets.collection_settings(entry)
-    episodes = point_robot.collect(settings.transitions, settings.seed)
-    datasets.write_hdf5(raw, episodes._asdict())
+    # JAX is loaded late: the simulators' processes import this module and do without it.
+    if entry.suite == "point_robot":
+        settings = datasets.collection_settings(entry)
+        from fisor.collect import point_robot
+
+        episodes = point_robot.collect(settings.transitions, settings.seed)
+        datasets.write_hdf5(raw, episodes._asdict())
+    else:
+        from fisor.collect import simulators
+        from fisor.collect.settings import simulator_settings
+
+        folder = UNFINISHED / task
+        fields = simulators.collect(entry, simulator_settings(entry), folder)
+        datasets.write_hdf5(raw, fields)
+        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
