@@ -41,18 +41,22 @@ def coverage(task: Task, highest_cost: float, returns: np.ndarray, costs: np.nda
         returns: `[episodes]`.
         costs: `[episodes]`.
     """
-    found = (float(returns.min()), float(returns.max())), (float(costs.min()), float(costs.max()))
-    wanted = task.reference_returns, (0.0, float(highest_cost))
-    shares = [_share(f, w) for f, w in zip(found, wanted, strict=True)]
-    parts = [
-        f"{name} {f[0]:.4g} to {f[1]:.4g} ({100 * share:.0f} % of the reference's "
-        f"{w[0]:.4g} to {w[1]:.4g})"
-        for name, f, w, share in zip(("returns", "costs"), found, wanted, shares, strict=True)
-    ]
-    message = f"{task.name}: {returns.size} episodes, {', '.join(parts)}"
-    if low := [n for n, s in zip(("return", "cost"), shares, strict=True) if s < ENOUGH]:
+    found_returns = float(returns.min()), float(returns.max())
+    found_costs = float(costs.min()), float(costs.max())
+    low, high = task.reference_returns
+    return_share = _share(found_returns, (low, high))
+    cost_share = _share(found_costs, (0.0, highest_cost))
+    message = (
+        f"{task.name}: {returns.size} episodes; "
+        f"returns {found_returns[0]:.4g} to {found_returns[1]:.4g}, "
+        f"{100 * return_share:.0f} % of the reference's {low:.4g} to {high:.4g}; "
+        f"costs {found_costs[0]:.4g} to {found_costs[1]:.4g}, "
+        f"{100 * cost_share:.0f} % of 0 to {highest_cost:g}"
+    )
+    shares = {"returns": return_share, "costs": cost_share}
+    if poor := [name for name, share in shares.items() if share < ENOUGH]:
         message += (
-            f"\nwarning: less than half of the {' and the '.join(low)} range is covered; "
+            f"\nwarning: less than half of the range of {' and of '.join(poor)} is covered; "
             "more environment_steps may help"
         )
-    return Coverage(*found, *shares, message)
+    return Coverage(found_returns, found_costs, return_share, cost_share, message)

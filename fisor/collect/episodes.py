@@ -77,9 +77,9 @@ def run_job(environment: gymnasium.Env, job: Job) -> Trajectory:
             after, reward, terminal, timeout, info = environment.step(action)
             rows.append((observation, action, after, reward, info["cost"], terminal, timeout))
             observation, over = after, terminal or timeout
-    *numbers, terminals, timeouts = zip(*rows, strict=True)
-    arrays = (np.asarray(values, np.float32) for values in numbers)
-    return Trajectory(*arrays, np.asarray(terminals), np.asarray(timeouts))
+    columns = zip(*rows, strict=True)
+    kinds = (np.float32,) * 5 + (np.bool_,) * 2
+    return Trajectory._make(np.asarray(c, k) for c, k in zip(columns, kinds, strict=True))
 
 
 def _serve(task: Task, pipe: connection.Connection) -> None:

@@ -1,4 +1,4 @@
-"""The learner's policy as a worker runs it, in NumPy: a step takes microseconds and loads no JAX."""
+"""The learner's policy as a worker runs it: in NumPy, so that no worker loads JAX."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

@@ -3,6 +3,7 @@
 It serves to visit the (cost, return) plane, not to be the best policy at its end.
 """
 
+import itertools
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -53,7 +54,7 @@ class LearnerState(NamedTuple):
         schedule: index of the schedule that it trains by; -1 before the first.
         networks: see `Networks`.
         adam: the optimiser's state.
-        count: observations seen; mean and squares are over these.
+        seen: number of observations; mean and squares are over these.
         mean: `[obs_dim]`.
         squares: `[obs_dim]` sum of squared distances from the mean.
         scales: `[2]` size of values of rewards and of costs.
@@ -63,7 +64,7 @@ class LearnerState(NamedTuple):
     schedule: Array
     networks: Networks
     adam: Any
-    count: Array
+    seen: Array
     mean: Array
     squares: Array
     scales: Array
@@ -84,7 +85,7 @@ class Batch(NamedTuple):
 
 def _layers(key: Array, sizes: tuple[int, ...], last_gain: float) -> Layers:
     layers = []
-    for index, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         gain = last_gain if index == len(sizes) - 2 else 2**0.5
         orthogonal = jax.nn.initializers.orthogonal(gain)
         kernel = orthogonal(jax.random.fold_in(key, index), (inputs, outputs), jnp.float32)
@@ -106,7 +107,7 @@ def init(key: Array, observation_dim: int, action_dim: int, schedule: int) -> Le
         schedule=jnp.int32(schedule),
         networks=networks,
         adam=_adam.init(networks),
-        count=jnp.float32(0),
+        seen=jnp.float32(0),
         mean=jnp.zeros(observation_dim),
         squares=jnp.zeros(observation_dim),
         scales=jnp.ones(2),
@@ -124,8 +125,8 @@ def estimate_advantages(
 ) -> Array:
     """Generalised advantage estimation (Schulman et al. 2016, Eq. 16), for rewards or costs.
 
-    A_t = delta_t + gamma lambda A_{t+1} within an episode, delta_t = r_t + gamma V(s_{t+1}) - V(s_t)
-    with V = 0 after a terminal state and as it is after a timeout.
+    A_t = delta_t + gamma lambda A_{t+1} within an episode, where
+    delta_t = r_t + gamma V(s_{t+1}) - V(s_t), with V(s_{t+1}) = 0 for a terminal state.
 
     Args:
         rewards: `[steps]`.
@@ -148,15 +149,15 @@ def estimate_advantages(
     return jax.lax.scan(back, jnp.float32(0), (deltas, ends), reverse=True)[1]
 
 
-def _normal(state: LearnerState, observations: Array) -> Array:
-    inputs = (observations - state.mean) / observation_std(state)
+def _normal(state: LearnerState, observation: Array) -> Array:
+    inputs = (observation - state.mean) / observation_std(state)
     return jnp.clip(inputs, -LARGEST_INPUT, LARGEST_INPUT)
 
 
 def observation_std(state: LearnerState) -> Array:
     """`[obs_dim]` standard deviation of the observations seen; 1 before any."""
-    std = jnp.sqrt(state.squares / jnp.maximum(state.count, 1.0)) + 1e-3
-    return jnp.where(state.count > 0, std, 1.0)
+    std = jnp.sqrt(state.squares / jnp.maximum(state.seen, 1.0)) + 1e-3
+    return jnp.where(state.seen > 0, std, 1.0)
 
 
 def _value(layers: Layers, inputs: Array) -> Array:
@@ -204,7 +205,7 @@ def update(
     span = min(1 / (1 - discount), horizon_steps)
     sizes = jnp.stack([jnp.square(batch.rewards).mean(), jnp.square(batch.costs).mean()]) ** 0.5
     sizes = jnp.maximum(sizes, LEAST_SCALE) * span
-    decay = jnp.where(state.count > 0, SCALE_DECAY, 0.0)
+    decay = jnp.where(state.seen > 0, SCALE_DECAY, 0.0)
     scales = decay * state.scales + (1 - decay) * sizes
     factors = state.scales / scales
     networks = state.networks._replace(
@@ -212,8 +213,8 @@ def update(
         cost_value=_rescaled(state.networks.cost_value, factors[1]),
     )
 
-    inputs = _normal(state, batch.observations)
-    next_inputs = _normal(state, batch.next_observations)
+    normal = jax.vmap(jax.vmap(partial(_normal, state)))
+    inputs, next_inputs = normal(batch.observations), normal(batch.next_observations)
     ends = batch.terminals | batch.timeouts
     advantages, targets = [], []
     signals = ((batch.rewards, networks.reward_value), (batch.costs, networks.cost_value))
@@ -247,9 +248,9 @@ def update(
     def divergence(networks: Networks) -> Array:
         """KL divergence of the new policy from the one that acted, mean over states."""
         now = jax.vmap(partial(mlp, networks.actor, tanh=jnp.tanh))(rows[0])
+        moved = jnp.square(now - rows[2]).mean(axis=0)
         ratio = jnp.exp(2 * (old_log_std - networks.log_std))
-        moved = jnp.square((now - rows[2]) / jnp.exp(networks.log_std)).mean(axis=0)
-        return 0.5 * (ratio + moved - 1 - jnp.log(ratio)).sum()
+        return 0.5 * (ratio - 1 - jnp.log(ratio) + moved * jnp.exp(-2 * networks.log_std)).sum()
 
     count = rows[0].shape[0]
     minibatch = min(MINIBATCH, count)
@@ -262,9 +263,9 @@ def update(
         def descend(carry: tuple, indices: Array) -> tuple[tuple, None]:
             networks, adam = carry
             picked = jax.tree.map(lambda array: array[indices], rows)
-            gradient = jax.grad(
-                lambda networks: jax.vmap(partial(loss, networks))(picked).mean()
-            )(networks)
+            gradient = jax.grad(lambda networks: jax.vmap(partial(loss, networks))(picked).mean())(
+                networks
+            )
             step, adam = _adam.update(gradient, adam)
             networks = jax.tree.map(jnp.add, networks, step)
             log_std = jnp.maximum(networks.log_std, LEAST_LOG_STD)
@@ -280,17 +281,18 @@ def update(
     )
 
     # Moments of two sets joined (Chan et al. 1983).
-    flat = batch.observations.reshape(-1, batch.observations.shape[-1])
-    total = state.count + count
-    shift = flat.mean(axis=0) - state.mean
-    squares = jnp.square(flat - flat.mean(axis=0)).sum(axis=0)
+    observations = batch.observations.reshape(-1, state.mean.size)
+    total = state.seen + count
+    mean = observations.mean(axis=0, keepdims=True)
+    squares = jnp.square(observations - mean).sum(axis=0)
+    shift = mean[0] - state.mean
     return LearnerState(
         schedule=state.schedule,
         networks=networks,
         adam=adam,
-        count=total,
+        seen=total,
         mean=state.mean + shift * (count / total),
-        squares=state.squares + squares + jnp.square(shift) * (state.count * count / total),
+        squares=state.squares + squares + jnp.square(shift) * (state.seen * count / total),
         scales=scales,
         multiplier=multiplier_memory,
     )

@@ -48,9 +48,6 @@ def simulator_settings(task: Task) -> SimulatorSettings:
             raise InputError(f"{where}.{name}: must be a whole number >= {least}, not {value!r}")
     for name, most in (("highest_cost", 1e9), ("discount", 1.0)):
         value = settings.get(name, SimulatorSettings._field_defaults.get(name))
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 < value < most:
-            raise InputError(
-                f"{where}.{name}: must be above 0 and below {most:g}, not {value!r}"
-            )
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < most:
+            raise InputError(f"{where}.{name}: must be above 0 and below {most:g}, not {value!r}")
     return SimulatorSettings(**settings)

@@ -117,9 +117,7 @@ class SimulatedEnv(gymnasium.Env):
         given = np.asarray(action, np.float64)
         if given.shape != self.action_space.shape or not np.isfinite(given).all():
             raise ValueError(f"an action is {self.action_space.shape} finite numbers, not {action}")
-        result = self.simulator.advance(
-            self._centre + self._half_range * np.clip(given, -1.0, 1.0)
-        )
+        result = self.simulator.advance(self._centre + self._half_range * np.clip(given, -1.0, 1.0))
         self._steps += 1
         terminated = bool(result.terminated)
         truncated = not terminated and (result.truncated or self._steps >= self._horizon_steps)
