@@ -108,7 +108,7 @@ def learn(first_done: float, iterations: int) -> tuple[float, float]:
 
 def test_learner_without_a_limit_goes_far() -> None:
     """Full speed for 25 steps covers 2.5 metres and passes the wall after about 10."""
-    return_, cost = learn(first_done=0.0, iterations=15)
+    return_, cost = learn(first_done=0.0, iterations=14)
     assert return_ > 2.2
     assert cost > 10
 
@@ -116,7 +116,7 @@ def test_learner_without_a_limit_goes_far() -> None:
 def test_learner_with_a_limit_stops_at_the_wall() -> None:
     """Held to hardly any cost, it still covers most of the metre up to the wall."""
     begin = SCHEDULES.index(low) / len(SCHEDULES)
-    return_, cost = learn(first_done=begin + 0.9 / len(SCHEDULES), iterations=40)
+    return_, cost = learn(first_done=begin + 0.9 / len(SCHEDULES), iterations=30)
     assert 0.5 < return_ < 1.1
     assert cost < 2
 

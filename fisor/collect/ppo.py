@@ -28,8 +28,6 @@ FIRST_LOG_STD, LEAST_LOG_STD = -0.5, -2.5
 SCALE_DECAY = 0.9  # of the running size of rewards and costs
 LEAST_SCALE = 0.05
 
-_adam = optax.adam(LEARNING_RATE)
-
 
 class Networks(NamedTuple):
     """What Adam moves.
@@ -93,7 +91,8 @@ def _layers(key: Array, sizes: tuple[int, ...], last_gain: float) -> Layers:
     return tuple(layers)
 
 
-def init(key: Array, observation_dim: int, action_dim: int, schedule: int) -> LearnerState:
+@partial(jax.jit, static_argnums=(1, 2))
+def init(key: Array, observation_dim: int, action_dim: int, schedule: int | Array) -> LearnerState:
     """A fresh learner for a schedule. Consumes `key`."""
     keys = jax.random.split(key, 3)
     sizes = (observation_dim, *HIDDEN_UNITS)
@@ -104,9 +103,9 @@ def init(key: Array, observation_dim: int, action_dim: int, schedule: int) -> Le
         cost_value=_layers(keys[2], (*sizes, 1), 1.0),
     )
     return LearnerState(
-        schedule=jnp.int32(schedule),
+        schedule=jnp.asarray(schedule, jnp.int32),
         networks=networks,
-        adam=_adam.init(networks),
+        adam=optax.adam(LEARNING_RATE).init(networks),
         seen=jnp.float32(0),
         mean=jnp.zeros(observation_dim),
         squares=jnp.zeros(observation_dim),
@@ -254,6 +253,7 @@ def update(
 
     count = rows[0].shape[0]
     minibatch = min(MINIBATCH, count)
+    optimiser = optax.adam(LEARNING_RATE)
 
     def epoch(carry: tuple) -> tuple:
         networks, adam, number, _ = carry
@@ -266,7 +266,7 @@ def update(
             gradient = jax.grad(lambda networks: jax.vmap(partial(loss, networks))(picked).mean())(
                 networks
             )
-            step, adam = _adam.update(gradient, adam)
+            step, adam = optimiser.update(gradient, adam)
             networks = jax.tree.map(jnp.add, networks, step)
             log_std = jnp.maximum(networks.log_std, LEAST_LOG_STD)
             return (networks._replace(log_std=log_std), adam), None
