@@ -57,7 +57,7 @@ def test_few_episodes_all_stay() -> None:
     """Where no more were seen than asked for, all within the bounds are kept."""
     costs, returns = np.array([0.0, 90.0, 1.0, 2.0]), np.array([1.0, 9.0, -1.0, 2.0])
     assert thin(costs, returns).tolist() == [0, 3]
-    assert thin(costs, returns, highest_cost=0.0, lowest_return=5.0).size == 0
+    assert thin(costs, returns, highest_cost=0.5, lowest_return=5.0).size == 0
 
 
 def test_long_front_is_thinned_along_itself() -> None:

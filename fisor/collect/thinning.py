@@ -38,7 +38,7 @@ def select(
     Args:
         costs: `[n]` cost of each episode.
         returns: `[n]` its return.
-        highest_cost: episodes that cost more are left out.
+        highest_cost: above 0; episodes that cost more are left out.
         lowest_return: episodes that return less are left out.
         episodes: how many to keep.
         generator: decides between episodes of a cell.
@@ -55,7 +55,7 @@ def select(
         return np.sort(allowed[on_front[np.linspace(0, on_front.size - 1, episodes).astype(int)]])
     least = return_.min()
     span = max(float(return_.max() - least), 1e-9)
-    column = np.minimum(cost / max(highest_cost, 1e-9) * COST_BINS, COST_BINS - 1).astype(int)
+    column = np.ceil(cost / highest_cost * COST_BINS).astype(int)  # no cost has its own
     row = np.minimum((return_ - least) / span * RETURN_BINS, RETURN_BINS - 1).astype(int)
     cell = column * RETURN_BINS + row
     # What is forced comes first in its cell, and before every other cell's.
