@@ -177,6 +177,17 @@ def _rescaled(layers: Layers, factor: Array) -> Layers:
     return (*first, (kernel * factor, bias * factor))
 
 
+class _Rows(NamedTuple):
+    """What the epochs run over, `[rows]` and an entry's dimension each."""
+
+    inputs: Array
+    actions: Array
+    old_means: Array
+    advantages: Array
+    reward_targets: Array
+    cost_targets: Array
+
+
 @partial(jax.jit, static_argnames=("discount", "horizon_steps"))
 def update(
     state: LearnerState,
@@ -211,77 +222,12 @@ def update(
         reward_value=_rescaled(state.networks.reward_value, factors[0]),
         cost_value=_rescaled(state.networks.cost_value, factors[1]),
     )
-
-    normal = jax.vmap(jax.vmap(partial(_normal, state)))
-    inputs, next_inputs = normal(batch.observations), normal(batch.next_observations)
-    ends = batch.terminals | batch.timeouts
-    advantages, targets = [], []
-    signals = ((batch.rewards, networks.reward_value), (batch.costs, networks.cost_value))
-    for index, (signal, layers) in enumerate(signals):
-        every_value = jax.vmap(jax.vmap(partial(_value, layers)))
-        values, next_values = every_value(inputs), every_value(next_inputs)
-        estimate = jax.vmap(partial(estimate_advantages, discount=discount))(
-            signal / scales[index], values, next_values, batch.terminals, ends
-        )
-        advantages.append(_standardised(estimate))
-        targets.append(estimate + values)
-    advantage = (advantages[0] - multiplier * advantages[1]) / (1 + multiplier)
-
-    means = jax.vmap(jax.vmap(partial(mlp, networks.actor, tanh=jnp.tanh)))(inputs)
-    old_log_std = networks.log_std
-    rows = jax.tree.map(
-        lambda array: array.reshape(-1, *array.shape[2:]),
-        (inputs, batch.actions, means, advantage, *targets),
-    )
-
-    def loss(networks: Networks, row: tuple) -> Array:
-        x, action, old_mean, advantage, reward_target, cost_target = row
-        new = _log_probability(mlp(networks.actor, x, jnp.tanh), networks.log_std, action)
-        ratio = jnp.exp(new - _log_probability(old_mean, old_log_std, action))
-        clipped = jnp.clip(ratio, 1 - RATIO_CLIP, 1 + RATIO_CLIP)
-        surrogate = jnp.minimum(ratio * advantage, clipped * advantage)
-        reward_error = _value(networks.reward_value, x) - reward_target
-        cost_error = _value(networks.cost_value, x) - cost_target
-        return -surrogate + 0.5 * (jnp.square(reward_error) + jnp.square(cost_error))
-
-    def divergence(networks: Networks) -> Array:
-        """KL divergence of the new policy from the one that acted, mean over states."""
-        now = jax.vmap(partial(mlp, networks.actor, tanh=jnp.tanh))(rows[0])
-        moved = jnp.square(now - rows[2]).mean(axis=0)
-        ratio = jnp.exp(2 * (old_log_std - networks.log_std))
-        return 0.5 * (ratio - 1 - jnp.log(ratio) + moved * jnp.exp(-2 * networks.log_std)).sum()
-
-    count = rows[0].shape[0]
-    minibatch = min(MINIBATCH, count)
-    optimiser = optax.adam(LEARNING_RATE)
-
-    def epoch(carry: tuple) -> tuple:
-        networks, adam, number, _ = carry
-        order = jax.random.permutation(jax.random.fold_in(key, number), count)
-        chosen = order[: count // minibatch * minibatch].reshape(-1, minibatch)
-
-        def descend(carry: tuple, indices: Array) -> tuple[tuple, None]:
-            networks, adam = carry
-            picked = jax.tree.map(lambda array: array[indices], rows)
-            gradient = jax.grad(lambda networks: jax.vmap(partial(loss, networks))(picked).mean())(
-                networks
-            )
-            step, adam = optimiser.update(gradient, adam)
-            networks = jax.tree.map(jnp.add, networks, step)
-            log_std = jnp.maximum(networks.log_std, LEAST_LOG_STD)
-            return (networks._replace(log_std=log_std), adam), None
-
-        (networks, adam), _ = jax.lax.scan(descend, (networks, adam), chosen)
-        return networks, adam, number + 1, divergence(networks)
-
-    networks, adam, _, _ = jax.lax.while_loop(
-        lambda carry: (carry[2] < EPOCHS) & (carry[3] < KL_STOP),
-        epoch,
-        (networks, state.adam, jnp.int32(0), jnp.float32(0)),
-    )
+    rows = _rows(state, networks, batch, scales, multiplier, discount)
+    networks, adam = _optimised(networks, state.adam, rows, key)
 
     # Moments of two sets joined (Chan et al. 1983).
     observations = batch.observations.reshape(-1, state.mean.size)
+    count = observations.shape[0]
     total = state.seen + count
     mean = observations.mean(axis=0, keepdims=True)
     squares = jnp.square(observations - mean).sum(axis=0)
@@ -296,3 +242,83 @@ def update(
         scales=scales,
         multiplier=multiplier_memory,
     )
+
+
+def _rows(
+    state: LearnerState,
+    networks: Networks,
+    batch: Batch,
+    scales: Array,
+    multiplier: Array,
+    discount: float,
+) -> _Rows:
+    """The roll-out's rows with (A_r - multiplier A_c) / (1 + multiplier), each standardised."""
+    normal = jax.vmap(jax.vmap(partial(_normal, state)))
+    inputs, next_inputs = normal(batch.observations), normal(batch.next_observations)
+    ends = batch.terminals | batch.timeouts
+    advantages, targets = [], []
+    signals = ((batch.rewards, networks.reward_value), (batch.costs, networks.cost_value))
+    for index, (signal, layers) in enumerate(signals):
+        every_value = jax.vmap(jax.vmap(partial(_value, layers)))
+        values, next_values = every_value(inputs), every_value(next_inputs)
+        estimate = jax.vmap(partial(estimate_advantages, discount=discount))(
+            signal / scales[index], values, next_values, batch.terminals, ends
+        )
+        advantages.append(_standardised(estimate))
+        targets.append(estimate + values)
+    advantage = (advantages[0] - multiplier * advantages[1]) / (1 + multiplier)
+    means = jax.vmap(jax.vmap(partial(mlp, networks.actor, tanh=jnp.tanh)))(inputs)
+    fields = (inputs, batch.actions, means, advantage, *targets)
+    return _Rows(*(field.reshape(-1, *field.shape[2:]) for field in fields))
+
+
+def _optimised(networks: Networks, adam: Any, rows: _Rows, key: Array) -> tuple[Networks, Any]:
+    """Epochs of minibatches, until the policy has moved enough."""
+    old_log_std = networks.log_std
+    count = rows.actions.shape[0]
+    minibatch = min(MINIBATCH, count)
+    optimiser = optax.adam(LEARNING_RATE)
+
+    def loss(networks: Networks, row: _Rows) -> Array:
+        mean = mlp(networks.actor, row.inputs, jnp.tanh)
+        ratio = jnp.exp(
+            _log_probability(mean, networks.log_std, row.actions)
+            - _log_probability(row.old_means, old_log_std, row.actions)
+        )
+        clipped = jnp.clip(ratio, 1 - RATIO_CLIP, 1 + RATIO_CLIP)
+        surrogate = jnp.minimum(ratio * row.advantages, clipped * row.advantages)
+        reward_error = _value(networks.reward_value, row.inputs) - row.reward_targets
+        cost_error = _value(networks.cost_value, row.inputs) - row.cost_targets
+        return -surrogate + 0.5 * (jnp.square(reward_error) + jnp.square(cost_error))
+
+    def mean_loss(networks: Networks, picked: _Rows) -> Array:
+        return jax.vmap(partial(loss, networks))(picked).mean()
+
+    def divergence(networks: Networks) -> Array:
+        """KL divergence of the new policy from the one that acted, mean over states."""
+        now = jax.vmap(partial(mlp, networks.actor, tanh=jnp.tanh))(rows.inputs)
+        moved = jnp.square(now - rows.old_means).mean(axis=0)
+        ratio = jnp.exp(2 * (old_log_std - networks.log_std))
+        return 0.5 * (ratio - 1 - jnp.log(ratio) + moved * jnp.exp(-2 * networks.log_std)).sum()
+
+    def descend(carry: tuple, indices: Array) -> tuple[tuple, None]:
+        networks, adam = carry
+        picked = jax.tree.map(lambda field: field[indices], rows)
+        step, adam = optimiser.update(jax.grad(mean_loss)(networks, picked), adam)
+        networks = jax.tree.map(jnp.add, networks, step)
+        log_std = jnp.maximum(networks.log_std, LEAST_LOG_STD)
+        return (networks._replace(log_std=log_std), adam), None
+
+    def epoch(carry: tuple) -> tuple:
+        networks, adam, number, _ = carry
+        order = jax.random.permutation(jax.random.fold_in(key, number), count)
+        chosen = order[: count // minibatch * minibatch].reshape(-1, minibatch)
+        (networks, adam), _ = jax.lax.scan(descend, (networks, adam), chosen)
+        return networks, adam, number + 1, divergence(networks)
+
+    networks, adam, _, _ = jax.lax.while_loop(
+        lambda carry: (carry[2] < EPOCHS) & (carry[3] < KL_STOP),
+        epoch,
+        (networks, adam, jnp.int32(0), jnp.float32(0)),
+    )
+    return networks, adam
