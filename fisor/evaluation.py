@@ -1,37 +1,18 @@
-"""Evaluation: all episodes and seeds step together; a row an episode, scored as DSRL scores."""
+"""Evaluation: a row an episode, scored as DSRL scores."""
 
+import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
-from fisor import policy
 from fisor.envs.point_robot import PointRobotBatch
+from fisor.envs.pool import ONE_A_PROCESS, SimulatorPool
+from fisor.params import Params
 from fisor.policy import PolicyNetworks, PolicyParams
+from fisor.rollouts import Rollouts, number_of_seeds, roll_out
 from fisor.tasks import Task
-
-
-class Rollouts(NamedTuple):
-    """What happened: S seeds, E episodes each, up to the horizon's H steps.
-
-    Attributes:
-        rewards: `[H, S, E]`.
-        costs: `[H, S, E]` cost of the state after the step.
-        lengths: `[S, E]` steps until the episode ended.
-        reached_goal: `[S, E]` bool.
-        observations: `[H, S, E, obs_dim]` before each step; None where they were not kept.
-        start_observations: `[E, obs_dim]`.
-    """
-
-    rewards: np.ndarray
-    costs: np.ndarray
-    lengths: np.ndarray
-    reached_goal: np.ndarray
-    observations: np.ndarray | None
-    start_observations: np.ndarray
 
 
 def normalised_reward(returns: np.ndarray, task: Task) -> np.ndarray:
@@ -46,69 +27,59 @@ def normalised_cost(costs: np.ndarray, task: Task) -> np.ndarray:
     return (costs + epsilon) / (task.cost_limit + epsilon)
 
 
-def roll_out(
-    networks: PolicyNetworks,
-    params: PolicyParams,
-    task: Task,
-    environment: PointRobotBatch,
-    reset_seeds: np.ndarray,
-    *,
-    candidates: int,
-    seed: int,
-) -> Rollouts:
-    """Run every training seed's policy from the same starts.
+def evaluate(
+    networks: PolicyNetworks, params: PolicyParams, task: Task, method: str, settings: Params
+) -> pa.Table:
+    """Run a method's policies in the task's environment, all seeds' from the same starts.
 
     Args:
         networks: the policy's definitions.
         params: stacked along `[seeds]`.
-        task: for the horizon and what to keep.
-        environment: steps S x E robots.
-        reset_seeds: `[E]` seeds of the starts.
-        candidates: N.
-        seed: of the policies' randomness.
+        task: where to act.
+        method: what acts, such as FISOR.
+        settings: N, episodes and evaluation_seed.
 
     Returns:
-        The rollouts; what follows an episode's end is zero.
+        The table of episodes, see `episode_table`.
+
+    Raises:
+        InputError: the simulator cannot be made, or an episode fails in it again and again.
     """
-    seeds = jax.tree.leaves(params)[0].shape[0]
-    shape = (seeds, reset_seeds.size)
-    act = jax.jit(jax.vmap(partial(policy.act, networks, candidates=candidates)))
-    seed_keys = jax.vmap(lambda index: jax.random.fold_in(jax.random.key(seed), index))(
-        np.arange(seeds)
+    reset_seeds = settings.evaluation_seed + np.arange(settings.episodes)
+    run = partial(
+        roll_out,
+        networks,
+        params,
+        task,
+        reset_seeds=reset_seeds,
+        candidates=settings.N,
+        seed=settings.evaluation_seed,
     )
-    observations = environment.reset(np.tile(reset_seeds, seeds)).reshape(*shape, -1)
-    starts = observations[0]
-    over = np.zeros(shape, bool)
-    lengths, reached_goal = np.zeros(shape, np.int32), np.zeros(shape, bool)
-    rewards, costs = [], []
-    kept: list[np.ndarray] = []
-    steps = range(task.horizon_steps)
-    for step in tqdm(steps, desc=f"evaluate {task.name}", unit="step", disable=None):
-        if over.all():
-            break
-        keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(seed_keys, step)
-        actions = np.asarray(act(params, observations, keys))
-        result = environment.step(actions.reshape(over.size, -1))
-        if task.record_observations:
-            kept.append(np.where(over[..., None], 0, observations))
-        rewards.append(np.where(over, 0, result.rewards.reshape(shape)))
-        costs.append(np.where(over, 0, result.costs.reshape(shape)))
-        reached_goal |= ~over & result.reached_goal.reshape(shape)
-        lengths += ~over
-        over |= result.terminated.reshape(shape)
-        observations = result.observations.reshape(*shape, -1)
-    return Rollouts(
-        rewards=np.stack(rewards),
-        costs=np.stack(costs),
-        lengths=lengths,
-        reached_goal=reached_goal,
-        observations=np.stack(kept) if kept else None,
-        start_observations=starts,
-    )
+    if task.suite == "point_robot":
+        batch = PointRobotBatch()
+        rollouts = run(batch, in_flight=settings.episodes)
+        return episode_table(rollouts, task, method, reset_seeds, batch.truly_feasible(reset_seeds))
+    in_flight = episodes_in_flight(task, settings.episodes)
+    with SimulatorPool(task, number_of_seeds(params) * in_flight) as pool:
+        return episode_table(run(pool, in_flight=in_flight), task, method, reset_seeds, None)
+
+
+def episodes_in_flight(task: Task, episodes: int) -> int:
+    """How many of a seed's episodes run in simulators at once.
+
+    It does not depend on the machine's cores, see `roll_out`. Episodes of equal lengths come in
+    waves of equal sizes.
+    """
+    most = 2 if task.suite in ONE_A_PROCESS else 10  # such processes take seconds to start
+    return math.ceil(episodes / math.ceil(episodes / most))
 
 
 def episode_table(
-    rollouts: Rollouts, task: Task, method: str, reset_seeds: np.ndarray, feasible: np.ndarray
+    rollouts: Rollouts,
+    task: Task,
+    method: str,
+    reset_seeds: np.ndarray,
+    feasible: np.ndarray | None,
 ) -> pa.Table:
     """A row for each seed and episode.
 
@@ -117,13 +88,14 @@ def episode_table(
         task: for the reference scores.
         method: what acted, such as FISOR.
         reset_seeds: `[E]`.
-        feasible: `[E]` bool, whether the start was truly feasible.
+        feasible: `[E]` bool, whether the start was truly feasible; None where nobody knows.
 
     Returns:
         Columns task, method, seed, episode, reset_seed, start (observation), return, cost,
         normalised_reward, normalised_cost, length (steps), violating_steps, first_violation (the
         first step after which the cost is positive, from 1; null where there is none),
-        truly_feasible, reached_goal, and observations where they were kept.
+        truly_feasible and reached_goal (null where nobody knows, or there is no goal), and
+        observations where they were kept.
     """
     seeds, episodes = rollouts.lengths.shape
     # Summed in float64: a float32 sum of a thousand steps would show in the fourth digit.
@@ -131,6 +103,7 @@ def episode_table(
     costs = rollouts.costs.astype(np.float64).sum(0)
     violating = rollouts.costs > 0
     first = np.where(violating.any(0), violating.argmax(0) + 1, 0)
+    unknown = pa.nulls(seeds * episodes, pa.bool_())
     columns: dict[str, Any] = {
         "task": [task.name] * (seeds * episodes),
         "method": [method] * (seeds * episodes),
@@ -145,8 +118,10 @@ def episode_table(
         "length": rollouts.lengths.ravel(),
         "violating_steps": violating.sum(0).astype(np.int32).ravel(),
         "first_violation": pa.array(first.ravel(), pa.int32(), mask=first.ravel() == 0),
-        "truly_feasible": np.tile(feasible, seeds),
-        "reached_goal": rollouts.reached_goal.ravel(),
+        "truly_feasible": unknown if feasible is None else np.tile(feasible, seeds),
+        "reached_goal": (
+            unknown if rollouts.reached_goal is None else rollouts.reached_goal.ravel()
+        ),
     }
     if rollouts.observations is not None:
         columns["observations"] = [

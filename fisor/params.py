@@ -14,6 +14,11 @@ def _number(low: float, high: float = math.inf, *, exclusive: bool = False) -> A
     return dataclasses.field(metadata={"low": low, "high": high, "exclusive": exclusive})
 
 
+def _addresses() -> Any:
+    """A field of web addresses."""
+    return dataclasses.field(metadata={"prefixes": ("http://", "https://")})
+
+
 def _free() -> Any:
     """A field without bounds. No field has a default: params.yaml is their one place."""
     return dataclasses.field()
@@ -26,6 +31,8 @@ class Params:
     run: tuple[str, ...] = _free()
     methods: tuple[str, ...] = _free()
     seeds: int = _number(1, 1000)
+    dataset_hosts: tuple[str, ...] = _addresses()
+    drop_bad_rows: bool = _free()
     M: float = _number(0, exclusive=True)
     tau: float = _number(0.5, 1, exclusive=True)
     gamma: float = _number(0, 1, exclusive=True)
@@ -64,6 +71,9 @@ def _checked(name: str, value: Any, field: dataclasses.Field, source: str) -> An
             raise refuse("a list of one or more names")
         if len(set(value)) != len(value):
             raise refuse("a list without repeats")
+        prefixes = field.metadata.get("prefixes", ("",))
+        if not all(entry.startswith(prefixes) for entry in value):
+            raise refuse(f"a list of names that begin with {' or '.join(prefixes)}")
         return tuple(value)
     if field.type is bool:
         if not isinstance(value, bool):

@@ -182,3 +182,52 @@ def training_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarra
         for axes in panels[len(curves) :]:
             axes.remove()
         _save(figure, path)
+
+
+def return_against_cost(
+    path: Path,
+    name: str,
+    returns: np.ndarray,
+    costs: np.ndarray,
+    cost_limit: float,
+    reference_returns: tuple[float, float],
+) -> None:
+    """A dataset as the field shows it: return against cost, a point an episode.
+
+    Args:
+        path: the picture to make.
+        name: of the dataset.
+        returns: `[episodes]`.
+        costs: `[episodes]`, at least 0.
+        cost_limit: cost per episode.
+        reference_returns: of normalised reward 0 and 1.
+    """
+    safe = costs <= cost_limit
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.6, 3.7))
+        axes = figure.subplots()
+        for chosen, colour, label in (
+            (safe, HAZARD, "within the cost limit"),
+            (~safe, LEARNED, "above it"),
+        ):
+            share = f"{label} ({100 * chosen.mean():.0f} %)"
+            axes.scatter(
+                costs[chosen], returns[chosen], s=9, color=colour, alpha=0.45, lw=0, label=share
+            )
+        axes.axvline(cost_limit, color="black", lw=1.1, ls="--", zorder=3)
+        for level in reference_returns:
+            axes.axhline(level, color="grey", lw=0.9, ls=":", zorder=0)
+        axes.annotate(
+            f"limit {cost_limit:g}", (cost_limit, 1.01), xycoords=("data", "axes fraction"),
+            ha="center", va="bottom",
+        )  # fmt: skip
+        axes.set(xlabel="cost of an episode", ylabel="return of an episode")
+        axes.set_title(f"{name}: {returns.size:,} episodes", pad=16)
+        axes.margins(x=0.03, y=0.06)
+        low, high = reference_returns
+        right = axes.twinx()
+        right.set(ylim=[(level - low) / (high - low) for level in axes.get_ylim()])
+        right.set(yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="normalised reward")
+        right.spines["right"].set_visible(True)
+        figure.legend(loc="outside lower center", ncols=2, handletextpad=0.2, markerscale=1.6)
+        _save(figure, path)

@@ -9,22 +9,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from fisor import critics, plots, regions, statistics
+from fisor import critics, data_card, plots, regions
 from fisor.errors import InputError
 from fisor.outputs import whole_directory
 from fisor.params import Params
+from fisor.tables import (
+    POINT_ROBOT_RESULTS,
+    SIMULATOR_RESULTS,
+    SUITE_TITLES,
+    as_json,
+    markdown,
+    method_estimates,
+    papers_figures,
+    shown,
+    suite_section,
+)
 from fisor.tasks import Task
 from fisor.transitions import matrix, read_table
 
-# What the results table shows: heading, column of the rollouts, and which episodes count.
-RESULTS = {
-    "normalised reward": ("normalised_reward", "all"),
-    "normalised cost": ("normalised_cost", "all"),
-    "episodes with a violation": ("violated", "all"),
-    "violation from feasible starts": ("violated", "feasible"),
-    "goal reached from feasible starts": ("reached_goal", "feasible"),
-    "goal reached from infeasible starts": ("reached_goal", "infeasible"),
-}
 # Training curves: stage -> column of curve.csv -> what it is.
 CURVES = {
     "feasibility": {"v_mean": "mean of V_h", "v_loss": "loss of V_h", "q_loss": "loss of Q_h"},
@@ -43,10 +45,9 @@ class TaskFiles(NamedTuple):
         """The dataset."""
         return self.data / "transitions" / f"{self.task.name}.parquet"
 
-    def label_summary(self) -> dict[str, float]:
-        """Shares of violating transitions and safe episodes."""
-        path = self.data / "labels" / self.task.name / "summary.json"
-        return json.loads(path.read_text(encoding="utf-8"))
+    def labels(self) -> Path:
+        """The folder of h and of the dataset's card."""
+        return self.data / "labels" / self.task.name
 
     def trained(self, stage: str) -> Path:
         """The folder of a training stage: feasibility, reward or policy."""
@@ -75,6 +76,16 @@ def write_report(data: Path, reports: Path, params: Params, tasks: list[Task]) -
     """
     metrics: dict[str, Any] = {}
     sections = ["# Report\n", _legend()]
+    for suite in SUITE_TITLES:
+        episodes = [
+            (task, {method: TaskFiles(data, task).rollouts(method) for method in params.methods})
+            for task in tasks
+            if task.suite == suite
+        ]
+        if episodes:
+            averages, section = suite_section(suite, episodes)
+            metrics.setdefault("suite_averages", {})[suite] = averages
+            sections.append(section)
     with (
         whole_directory(reports / "figures") as figures,
         whole_directory(reports / "curves") as curves,
@@ -102,23 +113,21 @@ def _task_section(
     files: TaskFiles, params: Params, figures: Path, curves: Path
 ) -> tuple[dict[str, Any], str]:
     task = files.task
-    summary = files.label_summary()
-    metrics: dict[str, Any] = {}
-    parts = [
-        f"## {task.name}\n",
-        f"{summary['transitions']:,} transitions in {summary['episodes']:,} episodes "
-        f"(source: {task.acquire['source']}); {100 * summary['violating_transitions_share']:.1f} % "
-        f"of the transitions violate the constraint, {summary['safe_episodes']:,} episodes "
-        "never do.\n",
-    ]
+    picture = f"{task.name}/dataset.png"
+    card, text = data_card.section(task, files.labels(), figures / picture, f"figures/{picture}")
+    metrics: dict[str, Any] = {"data": card}
+    parts = [f"## {task.name}\n", text, "### Results\n"]
+    simulated = task.suite in SUITE_TITLES
     rows = []
     for method in params.methods:
-        estimates = method_estimates(files.rollouts(method))
-        metrics[method] = {
-            name: {"mean": e.mean, "low": e.low, "high": e.high} for name, e in estimates.items()
-        }
-        rows.append({"method": method} | {name: _shown(e) for name, e in estimates.items()})
-    parts.append(_markdown(pl.DataFrame(rows)))
+        results = SIMULATOR_RESULTS if simulated else POINT_ROBOT_RESULTS
+        estimates = method_estimates(files.rollouts(method), results)
+        metrics[method] = as_json(estimates)
+        rows.append({"method": method} | {name: shown(e) for name, e in estimates.items()})
+    parts.append(markdown(pl.DataFrame(rows)))
+    if simulated:
+        metrics["source"] = data_card.source(task)
+        metrics["papers_FISOR"] = papers_figures(task)
     if task.suite == "point_robot":
         region_metrics, text = _region_section(files, figures / task.name)
         metrics["feasible_region"] = region_metrics
@@ -147,25 +156,6 @@ def _task_section(
         "is made from costs.*\n"
     )
     return metrics, "\n".join(parts)
-
-
-def method_estimates(episodes: pl.DataFrame) -> dict[str, statistics.Estimate]:
-    """The results table's figures of one method, from its episodes' rows."""
-    episodes = episodes.with_columns(violated=pl.col("violating_steps") > 0).sort("seed", "episode")
-    shape = (episodes["seed"].n_unique(), episodes["episode"].n_unique())
-    counts = {
-        "all": np.ones(len(episodes), bool),
-        "feasible": episodes["truly_feasible"].to_numpy(),
-        "infeasible": ~episodes["truly_feasible"].to_numpy(),
-    }
-    return {
-        name.replace(" ", "_"): statistics.mean_with_interval(
-            np.where(counts[which], episodes[column].cast(pl.Float64).to_numpy(), np.nan).reshape(
-                shape
-            )
-        )
-        for name, (column, which) in RESULTS.items()
-    }
 
 
 def _region_section(files: TaskFiles, figures: Path) -> tuple[dict[str, Any], str]:
@@ -209,7 +199,7 @@ def _region_section(files: TaskFiles, figures: Path) -> tuple[dict[str, Any], st
         f"![Trajectories](figures/{files.task.name}/trajectories.png)\n\n"
         "*Trajectories of the first seed.*\n\n"
         "Agreement of the infeasible sets, mean over seeds (lowest to highest):\n\n"
-        + _markdown(pl.DataFrame(rows))
+        + markdown(pl.DataFrame(rows))
     )
     return {"slices": per_slice} | means, text
 
@@ -222,18 +212,6 @@ def _figure_2_episodes(episodes: pl.DataFrame) -> tuple[list[np.ndarray], list[n
         return [np.asarray(steps.to_list())[:, :3] for steps in chosen["observations"]]
 
     return first(True, 12), first(False, 8)
-
-
-def _shown(estimate: statistics.Estimate) -> str:
-    if math.isnan(estimate.mean):
-        return "–"
-    return f"{estimate.mean:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-
-
-def _markdown(table: pl.DataFrame) -> str:
-    heading = [name.replace("_", " ") for name in table.columns]
-    lines = [heading, ["---"] * len(heading), *table.rows()]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def _rounded(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Means with intervals, over seeds and episodes."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,13 +31,29 @@ def mean_with_interval(values: np.ndarray) -> Estimate:
     Returns:
         The estimate; NaN where no episode counts.
     """
-    values = values[:, ~np.isnan(values).any(axis=0)]
-    seeds, episodes = values.shape
-    if episodes == 0:
-        return Estimate(np.nan, np.nan, np.nan)
+    return average_with_interval([values])
+
+
+def average_with_interval(tasks: Sequence[np.ndarray]) -> Estimate:
+    """The average over tasks of their means, with an interval; each task is drawn by itself.
+
+    Args:
+        tasks: for each task `[seeds, episodes]`, as in `mean_with_interval`.
+
+    Returns:
+        The estimate; NaN where no episode of a task counts.
+    """
     generator = np.random.default_rng(0)  # the interval is a pure function of the values
-    rows = generator.integers(0, seeds, (RESAMPLES, seeds))
-    columns = generator.integers(0, episodes, (RESAMPLES, episodes))
-    means = np.array([values[r][:, c].mean() for r, c in zip(rows, columns, strict=True)])
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(values.mean()), float(low), float(high))
+    average, resampled = 0.0, np.zeros(RESAMPLES)
+    for values in tasks:
+        values = values[:, ~np.isnan(values).any(axis=0)]
+        seeds, episodes = values.shape
+        if episodes == 0:
+            return Estimate(np.nan, np.nan, np.nan)
+        rows = generator.integers(0, seeds, (RESAMPLES, seeds))
+        columns = generator.integers(0, episodes, (RESAMPLES, episodes))
+        means = [values[r][:, c].mean() for r, c in zip(rows, columns, strict=True)]
+        average += float(values.mean()) / len(tasks)
+        resampled += np.array(means) / len(tasks)
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(average, float(low), float(high))

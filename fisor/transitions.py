@@ -1,7 +1,7 @@
 """Transitions of a dataset: the columns of data/transitions/TASK.parquet, written and read."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ SCALARS = {
 }
 DENSE_VIOLATION = "violation"  # a further column, where the dataset has h itself
 METADATA_KEY = b"fisor"
+LATE_METADATA_KEY = b"fisor_changes"  # what is known only when all rows are written
 
 
 class Transitions(NamedTuple):
@@ -69,7 +70,10 @@ def schema(
 
 
 def write_parquet(
-    path: str | Path, file_schema: pa.Schema, chunks: Iterable[Mapping[str, np.ndarray]]
+    path: str | Path,
+    file_schema: pa.Schema,
+    chunks: Iterable[Mapping[str, np.ndarray]],
+    late_facts: Callable[[], Mapping[str, Any]] | None = None,
 ) -> None:
     """Write chunks of columns as row groups; the file appears only when all are written.
 
@@ -77,10 +81,12 @@ def write_parquet(
         path: the file to make.
         file_schema: from `schema`.
         chunks: each maps every column to an array of the chunk's rows, `[rows]` or `[rows, dim]`.
+        late_facts: called after the last chunk; what it returns (JSON) joins the facts.
     """
     with (
         whole_file(path) as partial,
-        pq.ParquetWriter(partial, file_schema, compression="zstd") as out,
+        # Hardly a float occurs twice: without dictionaries the file is smaller and written sooner.
+        pq.ParquetWriter(partial, file_schema, compression="zstd", use_dictionary=False) as out,
     ):
         for chunk in chunks:
             columns = []
@@ -92,6 +98,9 @@ def write_parquet(
                 else:
                     columns.append(pa.array(values, field.type))
             out.write_table(pa.Table.from_arrays(columns, schema=file_schema))
+        if late_facts is not None:
+            text = json.dumps(dict(late_facts()), sort_keys=True)
+            out.add_key_value_metadata({LATE_METADATA_KEY: text})
 
 
 def read_table(path: str | Path, columns: Iterable[str]) -> pa.Table:
@@ -112,9 +121,13 @@ def read_table(path: str | Path, columns: Iterable[str]) -> pa.Table:
     return table
 
 
-def facts_of(table: pa.Table) -> dict[str, Any]:
-    """The task's facts in a transition file's metadata."""
-    return json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
+def facts_of(path: str | Path) -> dict[str, Any]:
+    """The task's facts in a transition file's metadata, and `changes`: what conversion changed."""
+    metadata = pq.read_metadata(path).metadata or {}
+    facts = json.loads(metadata.get(METADATA_KEY, b"{}"))
+    if LATE_METADATA_KEY in metadata:
+        facts["changes"] = json.loads(metadata[LATE_METADATA_KEY])
+    return facts
 
 
 def matrix(table: pa.Table, name: str, path: str | Path) -> np.ndarray:
@@ -145,7 +158,7 @@ def matrix(table: pa.Table, name: str, path: str | Path) -> np.ndarray:
         raise InputError(f"{path}: column `{name}` must hold lists of numbers, not {column.type}")
     if dim == 0:
         raise InputError(f"{path}: the rows of `{name}` have no entries")
-    values = _as_float32(column.flatten().to_numpy(zero_copy_only=False)).reshape(-1, dim)
+    values = as_float32(column.flatten().to_numpy(zero_copy_only=False)).reshape(-1, dim)
     _refuse_not_finite(values, name, path)
     return values
 
@@ -164,13 +177,14 @@ def vector(table: pa.Table, name: str, path: str | Path) -> np.ndarray:
         raise InputError(f"{path}: column `{name}` must hold one number a row, not {column.type}")
     values = column.to_numpy(zero_copy_only=False)
     if pa.types.is_floating(kind):
-        values = _as_float32(values)
+        values = as_float32(values)
     _refuse_not_finite(values, name, path)
     return values
 
 
-def _as_float32(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # what float32 cannot hold turns infinite and is refused
+def as_float32(values: np.ndarray) -> np.ndarray:
+    """Numbers as float32; what that cannot hold becomes infinite, for the caller to refuse."""
+    with np.errstate(over="ignore"):
         return values.astype(np.float32, copy=False)
 
 

@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import yaml
+
+from fisor.tasks import SUITES
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("fisor", "stages")
@@ -105,7 +109,10 @@ def imported_names(path: Path) -> set[str]:
 
 
 def import_closure(module: str) -> tuple[set[str], set[str]]:
-    """What importing `module` reads: the project's files, and the other packages' top names."""
+    """What importing `module` reads: the project's files, and the other packages' top names.
+
+    `make_environment` imports its suite's module by name, so who imports it reads every suite's.
+    """
     files: set[Path] = set()
     others: set[str] = set()
 
@@ -114,6 +121,9 @@ def import_closure(module: str) -> tuple[set[str], set[str]]:
         if parts[0] not in PACKAGES:
             others.add(parts[0])
             return
+        if name == "fisor.envs.make_environment":
+            for suite in SUITES:
+                visit(f"fisor.envs.{suite}")
         for end in range(1, len(parts) + 1):
             path = module_file(".".join(parts[:end]))
             if path is not None and path not in files:
@@ -123,3 +133,20 @@ def import_closure(module: str) -> tuple[set[str], set[str]]:
 
     visit(module)
     return {str(path.relative_to(ROOT)) for path in files}, others
+
+
+def write_dsrl_file(folder: Path, task: str, observation_dim: int, action_dim: int) -> None:
+    """A file in DSRL's layout and under its name: as many episodes as that says, of two steps."""
+    table = yaml.safe_load((ROOT / "tasks.yaml").read_text())
+    name = table[task]["acquire"]["file"]
+    rows = 2 * int(name.removesuffix(".hdf5").rsplit("-", 1)[1])
+    draw = np.random.default_rng(0)
+    second = np.arange(rows) % 2 == 1
+    with h5py.File(folder / name, "w") as file:
+        file["observations"] = draw.normal(size=(rows, observation_dim)).astype(np.float32)
+        file["next_observations"] = draw.normal(size=(rows, observation_dim)).astype(np.float32)
+        file["actions"] = draw.uniform(-1, 1, (rows, action_dim)).astype(np.float32)
+        file["rewards"] = draw.normal(size=rows).astype(np.float32)
+        file["costs"] = (draw.random(rows) < 0.2).astype(np.float32)
+        file["terminals"] = np.zeros(rows, np.float32)
+        file["timeouts"] = second.astype(np.float32)

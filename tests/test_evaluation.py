@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from project import ROOT
 
-from fisor.evaluation import Rollouts, episode_table, normalised_cost, normalised_reward
+from fisor.evaluation import episode_table, normalised_cost, normalised_reward
+from fisor.rollouts import Rollouts
 from fisor.statistics import Estimate, mean_with_interval
 from fisor.tasks import Task, load_task
 

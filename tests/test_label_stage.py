@@ -17,6 +17,7 @@ from stages import label
 # Four episodes of 1, 3, 1 and 2 steps; the second and the last violate, by cost and by h.
 EPISODE = [0, 1, 1, 1, 2, 3, 3]
 STEP = [0, 0, 1, 2, 0, 0, 1]
+REWARD = [1.0, 0.5, 0.5, -3.0, 2.0, 0.25, 0.25]
 COST = [0.0, 0.0, 0.25, 3.0, 0.0, 0.0, 1.0]
 DENSE = [-0.5, 0.0, 0.125, -0.25, -1.0, 0.5, -2.0]
 
@@ -34,7 +35,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(folder: Path, dense: bool, **changes: Any) -> Path:
     """Label the dataset above, with changed columns; None leaves one out."""
     edit_yaml(folder / "tasks.yaml", {"PointRobot": {"dense_violation": dense}})
-    columns = {"episode": EPISODE, "step": STEP, "cost": COST, "violation": DENSE} | changes
+    columns = {
+        "episode": EPISODE,
+        "step": STEP,
+        "reward": REWARD,
+        "cost": COST,
+        "violation": DENSE,
+    } | changes
     table = pa.table({k: v for k, v in columns.items() if v is not None})
     pq.write_table(table, folder / "task.parquet")
     label.main("PointRobot", "task.parquet", "labels")
@@ -52,9 +59,9 @@ def run(folder: Path, dense: bool, **changes: Any) -> Path:
 def test_labels_and_summary_by_hand(
     folder: Path, dense: bool, expected: list[float], share: float
 ) -> None:
-    """M is params.yaml's; a task with a dense h does not look at the costs, nor the reverse."""
-    unused = {"cost": None} if dense else {"violation": None}
-    labels = run(folder, dense, **unused)
+    """M is params.yaml's; the cost limit is the task's; without a dense h, none is looked for."""
+    edit_yaml(folder / "tasks.yaml", {"PointRobot": {"cost_limit": 2}})
+    labels = run(folder, dense, **({} if dense else {"violation": None}))
     table = pq.read_table(labels / "violations.parquet")
     assert table.column_names == ["violation"]
     np.testing.assert_array_equal(table["violation"], expected)
@@ -63,13 +70,25 @@ def test_labels_and_summary_by_hand(
         "violating_transitions_share": share,
         "episodes": 4,
         "safe_episodes": 2,
+        "episodes_within_cost_limit": 3,
+        "lowest_return": -2,
+        "highest_return": 2,
+        "lowest_cost": 0,
+        "highest_cost": 3.25,
+        "changes": {},
     }
+    episodes = pq.read_table(labels / "episodes.parquet")
+    np.testing.assert_array_equal(episodes["returns"], [1, -2, 2, 0.5])
+    np.testing.assert_array_equal(episodes["costs"], [0, 3.25, 0, 1])
+    np.testing.assert_array_equal(episodes["steps"], [1, 3, 1, 2])
 
 
 @pytest.mark.parametrize(
     ("dense", "changes", "message"),
     [
         (False, {"cost": None}, "column `cost` is missing"),
+        (True, {"cost": None}, "column `cost` is missing"),
+        (True, {"reward": None}, "column `reward` is missing"),
         (True, {"violation": None}, "column `violation` is missing"),
         (False, {"cost": [*COST[:6], np.nan]}, "row 6 of `cost` is NaN or infinite"),
         (True, {"violation": [*DENSE[:6], np.inf]}, "row 6 of `violation` is NaN or infinite"),

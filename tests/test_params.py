@@ -250,3 +250,11 @@ def test_wrong_override_is_named(name: str, value: Any, expected: str, tmp_path:
     message = rf"tasks\.yaml: `B\.overrides\.reward\.{name}` must be {expected}"
     with pytest.raises(InputError, match=message):
         load_for_stage("reward", "B", ROOT / "params.yaml", tasks)
+
+
+@pytest.mark.parametrize("host", ["ftp://a.example.org/", "file:///data", "a.example.org", "/data"])
+def test_hosts_are_on_the_web(host: str, tmp_path: Path) -> None:
+    """A host that is neither http nor https is refused with the key and the value."""
+    path = params_file(tmp_path, dataset_hosts=["https://good.example.org/", host])
+    with pytest.raises(InputError, match="`dataset_hosts` must be a list of names that begin with"):
+        load_params(path)

@@ -74,7 +74,7 @@ def test_every_stage_leaves_its_output(pipeline: Path) -> None:
     assert 0 <= metrics["feasible_region"]["mean_intersection_over_union"] <= 1
     report = (pipeline / "reports/report.md").read_text()
     pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", report)
-    assert len(pictures) == 3
+    assert len(pictures) == 4
     for picture in pictures:
         assert (pipeline / "reports" / picture).read_bytes().startswith(b"\x89PNG")
     rows = pl.read_parquet(pipeline / "data/rollouts/PointRobot/FISOR.parquet")
@@ -95,10 +95,14 @@ def test_same_inputs_give_the_same_bytes(pipeline: Path, tmp_path: Path) -> None
 
 
 BELOW_FEASIBILITY = {"train_feasibility@PointRobot", "train_policy@PointRobot", EVALUATE, "report"}
+ACQUIRE = {"acquire@PointRobot"}
 CHANGES = {
     "tau": ({"tau": 0.8}, BELOW_FEASIBILITY | {"train_reward@PointRobot"}),
     "gamma": ({"gamma": 0.98}, BELOW_FEASIBILITY | {"train_reward@PointRobot"}),
     "M": ({"M": 1}, BELOW_FEASIBILITY | {"label@PointRobot"}),
+    # Wherever a file comes from, it is the same.
+    "dataset_hosts": ({"dataset_hosts": ["http://mirror.example.org/"]}, set()),
+    "drop_bad_rows": ({"drop_bad_rows": True}, {*TASK_STAGES, EVALUATE, "report"} - ACQUIRE),
     "temperature": ({"feasible_temperature": 2}, {"train_policy@PointRobot", EVALUATE, "report"}),
     "clip": ({"infeasible_clip": 100}, {"train_policy@PointRobot", EVALUATE, "report"}),
     "T": ({"T": 4}, {"train_policy@PointRobot", EVALUATE, "report"}),

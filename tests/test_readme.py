@@ -3,10 +3,11 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from project import ROOT, checked, run, small_copy
+from project import ROOT, checked, run, small_copy, write_dsrl_file
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = [
@@ -19,13 +20,17 @@ INLINE = re.findall(r"`((?:dvc|make) [^`]+)`", README)
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project in small, run and committed."""
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The project in small, run and committed; DSRL's file of BallRun is at hand."""
     folder = small_copy(tmp_path_factory.mktemp("readme") / "project")
     checked(folder, "dvc", "repro")
     checked(folder, "git", "add", "--all")
     checked(folder, "git", "commit", "--quiet", "--message", "First run")
-    return folder
+    at_hand = tmp_path_factory.mktemp("dsrl")
+    write_dsrl_file(at_hand, "BallRun", 7, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DSRL_DATASET_DIR", str(at_hand))
+        yield folder
 
 
 def test_the_two_commands_come_first() -> None:

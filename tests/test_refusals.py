@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from project import ROOT, edit_yaml
 
-from fisor import datasets, transitions
+from fisor import conversion, transitions
 from fisor.errors import InputError
 from fisor.tasks import load_task
 
@@ -93,7 +93,9 @@ def test_hdf5(tmp_path: Path, name: str, values: Any) -> None:
             else:
                 file[field] = values
     with pytest.raises(InputError) as raised:
-        datasets.convert(raw, path, load_task("PointRobot", ROOT / "tasks.yaml"))
+        conversion.convert(
+            raw, path, load_task("PointRobot", ROOT / "tasks.yaml"), drop_bad_rows=False
+        )
     assert str(raised.value).startswith(f"{raw}: ")
     assert name in str(raised.value)
     assert list(tmp_path.iterdir()) == [raw]

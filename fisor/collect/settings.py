@@ -34,7 +34,7 @@ def simulator_settings(task: Task) -> SimulatorSettings:
     """
     settings, where = dict(task.acquire), f"tasks.yaml: {task.name}.acquire"
     if settings.pop("source", None) != "collect":
-        raise InputError(f"{where}.source: must be `collect`")
+        raise InputError(f"{where}.source: must be `collect` or `dsrl`")
     settings.pop("file", None)
     fields = SimulatorSettings._fields
     if unknown := sorted(map(str, settings.keys() - set(fields))):

@@ -4,6 +4,7 @@ The dynamics are written once, in JAX, over a batch of states; the data collecti
 and the gymnasium environment all call `step`.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fisor.envs import Episode, Outcome
 from fisor.errors import InputError
 
 DT_SECONDS = 0.05
@@ -170,6 +172,30 @@ class PointRobotBatch:
             costs=np.asarray(result.cost),
             terminated=np.asarray(result.terminated),
             reached_goal=np.asarray(result.reached_goal),
+        )
+
+    def advance(
+        self, starting: Mapping[int, Episode], stepping: np.ndarray, actions: np.ndarray
+    ) -> Outcome:
+        """Start episodes in some of B slots and step in all others, as `SimulatorPool.advance`."""
+        slots, starts = stepping.size, np.zeros(stepping.size, bool)
+        starts[list(starting)] = True
+        if starts.all():
+            self._states = jnp.zeros((slots, STATE_DIM))
+        result = self.step(actions)
+        observations = result.observations.copy()
+        if starting:
+            seeds = np.array([episode.reset_seed for episode in starting.values()])
+            states = starts_of(jnp.asarray(seeds))
+            self._states = self._states.at[starts.nonzero()[0]].set(states)
+            observations[starts] = observe(states)
+        return Outcome(
+            observations=observations,
+            rewards=result.rewards,
+            costs=result.costs,
+            over=result.terminated,
+            started=starts,
+            reached_goal=result.reached_goal,
         )
 
     def truly_feasible(self, reset_seeds: np.ndarray) -> np.ndarray:

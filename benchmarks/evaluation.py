@@ -1,0 +1,114 @@
+"""Episodes a second of evaluation, against one environment and one episode at a time.
+
+Run from the project's root: `python -m benchmarks.evaluation BallRun CarGoal1`. Policies are fresh,
+once small, so that the simulator takes the time, and once of the paper's sizes, whose products take
+the most of it. Compilation and the start of the processes are left out on both sides.
+"""
+
+import dataclasses
+import os
+import platform
+import sys
+import time
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from fisor import critics, diffusion, policy
+from fisor.envs import make_environment
+from fisor.envs.pool import SimulatorPool
+from fisor.evaluation import episodes_in_flight
+from fisor.params import Params, load_params
+from fisor.policy import PolicyNetworks, PolicyParams
+from fisor.rollouts import number_of_seeds, roll_out
+from fisor.tasks import Task, load_task
+
+HORIZON_STEPS = 100  # of every task, so that none takes long
+LONE_EPISODES = 6
+SMALL = {"hidden_units": 16, "policy_units": 16, "policy_blocks": 1, "N": 4}
+
+
+def fresh_policy(
+    params: Params, observation_dim: int, action_dim: int
+) -> tuple[PolicyNetworks, PolicyParams]:
+    """An untrained policy for each seed."""
+    network = dataclasses.replace(policy.score_network(action_dim, params), dropout=0.0)
+    critic = critics.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
+    rows = np.zeros((1, observation_dim), np.float32), np.zeros((1, action_dim), np.float32)
+
+    def of_seed(key: jax.Array) -> PolicyParams:
+        score: Any = network.init(key, *rows, np.ones(1, np.int32))
+        return PolicyParams(score, *critic.init_params(key, observation_dim, action_dim))
+
+    stacked = jax.vmap(of_seed)(jax.random.split(jax.random.key(0), params.seeds))
+    return PolicyNetworks(network, diffusion.schedule(params.T), critic), stacked
+
+
+def lone_rate(networks: PolicyNetworks, stacked: PolicyParams, task: Task, N: int) -> float:
+    """Steps a second of one environment, one episode at a time."""
+    act = jax.jit(partial(policy.act, networks, candidates=N))
+    of_seed = jax.tree.map(lambda leaf: leaf[0], stacked)
+    environment = make_environment(task)
+    steps, started = 0, 0.0
+    for episode in range(1 + LONE_EPISODES):
+        if episode == 1:  # all is compiled
+            steps, started = 0, time.perf_counter()
+        observation, _ = environment.reset(seed=episode)
+        over = False
+        while not over:
+            key = jax.random.fold_in(jax.random.key(episode), steps)
+            (action,) = np.asarray(act(of_seed, observation[None], key))
+            observation, _, terminated, truncated, _ = environment.step(action)
+            steps, over = steps + 1, terminated or truncated
+    rate = steps / (time.perf_counter() - started)
+    environment.close()
+    return rate
+
+
+def pool_rate(
+    networks: PolicyNetworks, stacked: PolicyParams, task: Task, N: int, episodes: int
+) -> float:
+    """Steps a second of an evaluation: a long one less a short one, so that compilation drops out."""
+    in_flight = episodes_in_flight(task, episodes)
+    waves = 3
+    with SimulatorPool(task, number_of_seeds(stacked) * in_flight) as pool:
+        run = partial(
+            roll_out, networks, stacked, task, pool, in_flight=in_flight, candidates=N, seed=0
+        )
+        run(reset_seeds=np.arange(in_flight))  # the processes make their environments
+        steps, seconds = [], []
+        for count in (in_flight, (1 + waves) * in_flight):
+            started = time.perf_counter()
+            steps.append(run(reset_seeds=np.arange(count)).lengths.sum())
+            seconds.append(time.perf_counter() - started)
+    return float((steps[1] - steps[0]) / (seconds[1] - seconds[0]))
+
+
+def main() -> None:
+    """Print a table: steps and episodes a second both ways, and their ratio."""
+    full = load_params()
+    cores = len(os.sched_getaffinity(0))
+    print(
+        f"{platform.machine()}, {cores} cores, {jax.devices()[0].device_kind}, {full.seeds} seeds"
+    )
+    print("| task | policy | one at a time, steps/s | pool, steps/s | pool, episodes/s | ratio |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name in sys.argv[1:] or ["BallRun"]:
+        task = dataclasses.replace(load_task(name), horizon_steps=HORIZON_STEPS)
+        environment = make_environment(task)
+        dims = environment.observation_space.shape, environment.action_space.shape
+        environment.close()
+        for title, params in (("small", dataclasses.replace(full, **SMALL)), ("paper's", full)):
+            networks, stacked = fresh_policy(params, *(shape[0] for shape in dims if shape))
+            lone = lone_rate(networks, stacked, task, params.N)
+            pool = pool_rate(networks, stacked, task, params.N, full.episodes)
+            print(
+                f"| {name} | {title} | {lone:.0f} | {pool:.0f} | {pool / HORIZON_STEPS:.1f} "
+                f"| {pool / lone:.2f} |"
+            )
+
+
+if __name__ == "__main__":
+    main()

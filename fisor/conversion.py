@@ -1,0 +1,263 @@
+"""From DSRL's HDF5 layout to Parquet: what differs from file to file is evened out, and said."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from fisor import datasets, transitions
+from fisor.errors import InputError
+from fisor.tasks import Task
+
+# DSRL's fields, and the columns that they become.
+COLUMNS = {
+    "observations": "observation",
+    "actions": "action",
+    "next_observations": "next_observation",
+    "rewards": "reward",
+    "costs": "cost",
+    "terminals": "terminal",
+    "timeouts": "timeout",
+}
+FLAGS = ("terminals", "timeouts")
+CHUNK_BYTES = 16 << 20  # read at a time; some five times as much is in memory
+ACTION_TOLERANCE = 1e-6  # beyond [-1, 1] by rounding: clipped
+NAMED_ROWS = 5  # of the unusable ones, in the message
+
+
+@dataclasses.dataclass
+class Changes:
+    """What a conversion changed of the raw rows; each is 0 for a file that needs nothing.
+
+    Attributes:
+        unusable_rows: left out: NaN, infinite, action out of bounds or negative cost.
+        rebuilt_next_observations: taken from the next row, as the file has none.
+        rows_without_successor: left out: last of an episode that ends by a timeout or by the
+            file's end, so that without `next_observations` nobody knows what followed.
+        cut_episodes: 1 if the file ends within an episode, which then ends by a timeout.
+        clipped_actions: beyond [-1, 1] by no more than `ACTION_TOLERANCE`.
+    """
+
+    unusable_rows: int = 0
+    rebuilt_next_observations: int = 0
+    rows_without_successor: int = 0
+    cut_episodes: int = 0
+    clipped_actions: int = 0
+
+    def sentences(self) -> list[str]:
+        """What was changed, in words; empty if nothing was."""
+        words = {
+            "unusable_rows": "unusable rows left out (NaN, infinite, action out of bounds, or "
+            "negative cost)",
+            "rebuilt_next_observations": "next observations taken from the next row of the "
+            "episode, as the file has none (a terminal row, after which nothing counts, repeats "
+            "its own)",
+            "rows_without_successor": "rows left out, the last of episodes that did not "
+            "terminate: no next observation is known",
+            "cut_episodes": "episode cut by the end of the file, taken as timed out",
+            "clipped_actions": f"rows with actions up to {ACTION_TOLERANCE:g} out of bounds "
+            "clipped",
+        }
+        counts = dataclasses.asdict(self)
+        return [f"{counts[name]:,} {text}" for name, text in words.items() if counts[name]]
+
+
+def convert(
+    raw_path: str | Path, parquet_path: str | Path, task: Task, *, drop_bad_rows: bool
+) -> Changes:
+    """Turn an HDF5 file of DSRL's layout into Parquet, chunk by chunk, in bounded memory.
+
+    One number a row may stand as `[n]` or `[n, 1]`, of any real type; flags are 0 or 1. Missing
+    `next_observations` are rebuilt within episodes. An episode whose last rows are left out ends
+    by a timeout at the last that stays: each row holds its own next observation, so leaving rows
+    out makes no false transition.
+
+    Args:
+        raw_path: the HDF5 file.
+        parquet_path: the Parquet file to make.
+        task: whose facts go into the file's metadata.
+        drop_bad_rows: leave rows out that cannot be used, instead of refusing the file.
+
+    Returns:
+        What was changed; it stands in the file's metadata, too.
+
+    Raises:
+        InputError: a field is missing or of another shape, or rows cannot be used (and are not to
+            be left out); names the field and the rows.
+    """
+    with datasets.open_hdf5(raw_path) as file:
+        wanted = [*COLUMNS, *([datasets.DENSE_VIOLATIONS] if task.dense_violation else [])]
+        if "next_observations" not in file:
+            wanted.remove("next_observations")
+        if missing := [name for name in wanted if name not in file]:
+            there = ", ".join(sorted(file))
+            raise InputError(f"{raw_path}: field `{missing[0]}` is missing; there are: {there}")
+        _refuse_odd_fields(file, wanted, raw_path)
+        facts: dict[str, Any] = {
+            "task": task.name,
+            "suite": task.suite,
+            "environment": task.environment,
+            "horizon_steps": task.horizon_steps,
+            "cost_limit": task.cost_limit,
+            "reference_returns": list(task.reference_returns),
+            "source": task.acquire["source"],
+        }
+        observation_dim, action_dim = file["observations"].shape[1], file["actions"].shape[1]
+        schema = transitions.schema(observation_dim, action_dim, task.dense_violation, facts)
+        reader = _Reader(file, wanted, raw_path, drop_bad_rows)
+        chunks = _with_episodes(reader.chunks())
+        transitions.write_parquet(parquet_path, schema, chunks, lambda: vars(reader.changes))
+    return reader.changes
+
+
+def _refuse_odd_fields(file: h5py.File, wanted: list[str], path: str | Path) -> None:
+    """Every field holds numbers, a row a transition: vectors `[n, dim]`, others `[n]`, `[n, 1]`."""
+    for name in wanted:
+        field = file[name]
+        if not isinstance(field, h5py.Dataset) or field.dtype.kind not in "biuf":
+            raise InputError(f"{path}: `{name}` must hold an array of numbers")
+    vectors = [n for n in ("observations", "actions", "next_observations") if n in wanted]
+    rows = file["rewards"].shape[0] if file["rewards"].shape else 1
+    if rows == 0:
+        raise InputError(f"{path}: holds no transition")
+    for name in wanted:
+        shape = file[name].shape
+        if shape[:1] != (rows,):
+            raise InputError(f"{path}: `{name}` is {shape} where `rewards` has {rows} rows")
+        if name not in vectors and shape[1:] not in ((), (1,)):
+            raise InputError(f"{path}: `{name}` is {shape} where one number a row is expected")
+    dims = [file[name].shape[1:] for name in vectors]
+    unlike = "next_observations" in vectors and dims[0] != dims[2]
+    if unlike or any(len(dim) != 1 or dim[0] == 0 for dim in dims):
+        raise InputError(f"{path}: {', '.join(vectors)} are {dims} a row")
+
+
+class _Reader:
+    """Reads chunks of a file's usable rows, and counts what it changes."""
+
+    def __init__(
+        self, file: h5py.File, wanted: list[str], path: str | Path, drop_bad_rows: bool
+    ) -> None:
+        self.file, self.wanted, self.path, self.drop_bad_rows = file, wanted, path, drop_bad_rows
+        self.changes = Changes()
+        self.rebuild = "next_observations" not in wanted
+        self.rows: int = file["rewards"].shape[0]
+        self.named: list[str] = []  # the first unusable rows
+
+    def chunks(self) -> Iterator[dict[str, np.ndarray]]:
+        """The columns of usable rows, and the `raw_episode` that each belongs to.
+
+        Raises:
+            InputError: at the end, if rows cannot be used.
+        """
+        total_bytes = sum(self.file[n].dtype.itemsize * self.file[n].size for n in self.wanted)
+        chunk_rows = max(1, CHUNK_BYTES * self.rows // total_bytes)
+        episode, empty = 0, True
+        for first in range(0, self.rows, chunk_rows):
+            chunk = self._read(first, min(first + chunk_rows, self.rows))
+            ends = chunk["terminal"] | chunk["timeout"]
+            chunk["raw_episode"] = episode + np.cumsum(ends) - ends
+            episode += int(ends.sum())
+            usable = self._usable(chunk, first)
+            if self.rebuild:
+                usable &= self._rebuilt(chunk, usable)
+            if not usable.all():
+                chunk = {name: values[usable] for name, values in chunk.items()}
+            if usable.any():
+                empty = False
+                yield chunk
+        bad = self.changes.unusable_rows
+        if bad and not self.drop_bad_rows:
+            more = f" and {bad - len(self.named):,} more" if bad > len(self.named) else ""
+            raise InputError(
+                f"{self.path}: {bad:,} of {self.rows:,} rows cannot be used: "
+                f"{'; '.join(self.named)}{more}. Mend the file, or have these rows left out with "
+                "`drop_bad_rows: true` in params.yaml"
+            )
+        if empty:
+            raise InputError(f"{self.path}: holds no usable transition")
+
+    def _read(self, first: int, last: int) -> dict[str, np.ndarray]:
+        """Rows `first` to `last` as columns of float32 and bool."""
+        chunk = {}
+        for name in self.wanted:
+            values = self.file[name][first:last]
+            if name not in ("observations", "actions", "next_observations"):
+                values = values.reshape(-1)
+            if name in FLAGS:
+                odd = np.flatnonzero((values != 0) & (values != 1))
+                if odd.size:
+                    raise InputError(
+                        f"{self.path}: row {first + odd[0]} of `{name}` is {values[odd[0]]}, "
+                        "neither 0 nor 1"
+                    )
+                values = values.astype(bool)
+            else:
+                values = transitions.as_float32(values)
+            chunk[COLUMNS.get(name, transitions.DENSE_VIOLATION)] = values
+        if last == self.rows and not (chunk["terminal"][-1] or chunk["timeout"][-1]):
+            chunk["timeout"][-1] = True
+            self.changes.cut_episodes = 1
+        if self.rebuild:
+            following = self.file["observations"][first + 1 : last + 1]
+            own = chunk["observation"]
+            # The file's last row has none after it; it ends an episode, so this one goes unused.
+            following = transitions.as_float32(np.concatenate([following, own[len(following) :]]))
+            ends = (chunk["terminal"] | chunk["timeout"])[:, None]
+            chunk["next_observation"] = np.where(ends, own, following)
+        return chunk
+
+    def _usable(self, chunk: dict[str, np.ndarray], first: int) -> np.ndarray:
+        """`[rows]` bool; unusable rows are counted, and the first ones named."""
+        reasons: dict[str, np.ndarray] = {}
+        for name, column in [*COLUMNS.items(), (datasets.DENSE_VIOLATIONS, "violation")]:
+            if column in chunk and name not in FLAGS:
+                finite = np.isfinite(chunk[column])
+                wrong = ~(finite if finite.ndim == 1 else finite.all(axis=1))
+                reasons[f"`{name}` is NaN or infinite"] = wrong
+        largest = np.abs(chunk["action"]).max(axis=1)
+        reasons["`actions` is out of [-1, 1]"] = np.isfinite(largest) & (
+            largest > 1 + ACTION_TOLERANCE
+        )
+        reasons["`costs` is negative"] = np.isfinite(chunk["cost"]) & (chunk["cost"] < 0)
+        unusable = np.logical_or.reduce(list(reasons.values()))
+        for row in np.flatnonzero(unusable)[: NAMED_ROWS - len(self.named)]:
+            why = " and ".join(reason for reason, wrong in reasons.items() if wrong[row])
+            self.named.append(f"row {first + row} ({why})")
+        self.changes.unusable_rows += int(unusable.sum())
+        self.changes.clipped_actions += int((~unusable & (largest > 1)).sum())
+        np.clip(chunk["action"], -1, 1, out=chunk["action"])
+        return ~unusable
+
+    def _rebuilt(self, chunk: dict[str, np.ndarray], usable: np.ndarray) -> np.ndarray:
+        """`[rows]` bool, whether the rebuilt next observation is true, or does not count."""
+        unknown = chunk["timeout"] & ~chunk["terminal"]
+        self.changes.rows_without_successor += int((usable & unknown).sum())
+        self.changes.rebuilt_next_observations += int((usable & ~unknown).sum())
+        return ~unknown
+
+
+def _with_episodes(chunks: Iterator[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+    """Number the episodes that have rows, and their steps; the last row of each ends it."""
+    episode, step = 0, 0  # of the next row
+    chunk = next(chunks, None)
+    while chunk is not None:
+        # One chunk ahead: whether the last row ends its episode depends on what follows it.
+        following = next(chunks, None)
+        raw = chunk.pop("raw_episode")
+        after = -1 if following is None else following["raw_episode"][0]
+        last = np.diff(raw, append=after) != 0
+        chunk["timeout"] |= last & ~chunk["terminal"]
+        rows = np.arange(raw.size)
+        begins = np.concatenate([[True], last[:-1]])
+        since = rows - np.maximum.accumulate(np.where(begins, rows, 0))
+        since[: int(np.argmax(last)) + 1 if last.any() else raw.size] += step
+        chunk["episode"] = (episode + np.cumsum(last) - last).astype(np.int32)
+        chunk["step"] = since.astype(np.int32)
+        episode = int(chunk["episode"][-1]) + int(last[-1])
+        step = 0 if last[-1] else int(since[-1]) + 1
+        yield chunk
+        chunk = following

@@ -1,0 +1,78 @@
+"""A dataset's section in the report: where it is from, what it holds, return against cost."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from fisor import plots
+from fisor.errors import InputError
+from fisor.tasks import Task
+
+
+def section(task: Task, labels: Path, picture: Path, link: str) -> tuple[dict[str, Any], str]:
+    """Draw a dataset's picture and describe it.
+
+    Args:
+        task: whose dataset it is.
+        labels: the folder that stage `label` made.
+        picture: the file to draw.
+        link: of the picture, as the text has it.
+
+    Returns:
+        The figures for metrics.json, and the Markdown.
+
+    Raises:
+        InputError: a file of `labels` is not there.
+    """
+    for name in ("summary.json", "episodes.parquet"):
+        if not (labels / name).exists():
+            raise InputError(f"{labels / name}: there is no such file; `dvc repro` makes it")
+    summary = json.loads((labels / "summary.json").read_text(encoding="utf-8"))
+    episodes = pl.read_parquet(labels / "episodes.parquet")
+    plots.return_against_cost(
+        picture,
+        task.name,
+        episodes["returns"].to_numpy(),
+        episodes["costs"].to_numpy(),
+        task.cost_limit,
+        task.reference_returns,
+    )
+    count, low, high = summary["episodes"], *task.reference_returns
+    safe, within = summary["safe_episodes"], summary["episodes_within_cost_limit"]
+    returns = f"{summary['lowest_return']:.2f} to {summary['highest_return']:.2f}"
+    rows = {
+        "source": source(task),
+        "episodes": f"{count:,}",
+        "transitions": f"{summary['transitions']:,}",
+        "return of an episode": returns,
+        "returns of normalised reward 0 and 1": f"{low:.2f} and {high:.2f}",
+        "cost of an episode": f"{summary['lowest_cost']:.2f} to {summary['highest_cost']:.2f}",
+        f"episodes within the cost limit of {task.cost_limit:g}": _share(within, count),
+        "episodes without a violation": _share(safe, count),
+        "transitions that violate": f"{100 * summary['violating_transitions_share']:.1f} %",
+    }
+    if changes := {name: number for name, number in summary["changes"].items() if number}:
+        rows["changed on conversion"] = ", ".join(
+            f"{name.replace('_', ' ')}: {number:,}" for name, number in changes.items()
+        )
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    text = (
+        f"### Data\n\n| {task.name} | |\n| --- | --- |\n{table}\n\n"
+        f"![Return against cost]({link})\n\n"
+        "*The dataset, a point an episode: return against cost. Dashed: the cost limit; dotted: "
+        "the returns of normalised reward 0 and 1.*\n"
+    )
+    return summary, text
+
+
+def source(task: Task) -> str:
+    """Where a task's dataset comes from, in words, so that none is mistaken for another."""
+    if task.acquire["source"] == "dsrl":
+        return f"DSRL's file `{task.acquire['file']}`"
+    return "collected by stage `acquire`, not DSRL's"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} ({100 * part / whole:.1f} %)"

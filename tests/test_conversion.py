@@ -1,0 +1,421 @@
+"""Conversion: DSRL's HDF5 to Parquet, in chunks, and what differs from file to file."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from project import ROOT
+
+from fisor import conversion, transitions
+from fisor.conversion import Changes, convert
+from fisor.datasets import write_hdf5
+from fisor.errors import InputError
+from fisor.tasks import Task, load_task
+
+# Episodes of 4, 1, 3 and 2 rows: two time out, the second ends at once, the last is left open.
+EPISODE = [0, 0, 0, 0, 1, 2, 2, 2, 3, 3]
+STEP = [0, 1, 2, 3, 0, 0, 1, 2, 0, 1]
+TERMINAL_ROWS, TIMEOUT_ROWS = [4], [3, 7]
+ROWS = len(EPISODE)
+# observations 3, actions 2, next_observations 3, rewards, costs and violations, float32; 2 flags
+ROW_BYTES = 4 * (3 + 2 + 3 + 1 + 1 + 1) + 2
+
+
+def fields() -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(2)
+    return {
+        "observations": draw.normal(size=(ROWS, 3)).astype(np.float32),
+        "actions": draw.uniform(-1, 1, (ROWS, 2)).astype(np.float32),
+        "next_observations": draw.normal(size=(ROWS, 3)).astype(np.float32),
+        "rewards": draw.normal(size=ROWS).astype(np.float32),
+        "costs": draw.integers(0, 2, ROWS).astype(np.float32),
+        "terminals": np.isin(np.arange(ROWS), TERMINAL_ROWS),
+        "timeouts": np.isin(np.arange(ROWS), TIMEOUT_ROWS),
+        "violations": draw.normal(size=ROWS).astype(np.float32),
+    }
+
+
+@pytest.fixture
+def task() -> Task:
+    return load_task("PointRobot", ROOT / "tasks.yaml")
+
+
+@pytest.fixture
+def converted(tmp_path: Path, task: Task) -> Callable[..., Path]:
+    """A function (field=array, without=name) -> the Parquet file made of our fields and those."""
+
+    def run(without: str = "", drop: bool = False, **changes: np.ndarray) -> Path:
+        kept = {name: v for name, v in {**fields(), **changes}.items() if name != without}
+        write_hdf5(tmp_path / "raw.hdf5", kept)
+        path = tmp_path / "out" / "Toy.parquet"
+        convert(tmp_path / "raw.hdf5", path, task, drop_bad_rows=drop)
+        return path
+
+    return run
+
+
+def chunks_of(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversion, "CHUNK_BYTES", rows * ROW_BYTES)
+
+
+def refused(tmp_path: Path, run: Callable[..., Path], *parts: str, **changes: object) -> None:
+    """The conversion fails with the file's name and `parts`, and leaves no file."""
+    with pytest.raises(InputError) as caught:
+        run(**changes)
+    for part in (str(tmp_path / "raw.hdf5"), *parts):
+        assert part in str(caught.value)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "raw.hdf5"]
+
+
+def test_every_array_arrives_as_it_was(converted: Callable) -> None:
+    """HDF5 to Parquet changes no number; column by column, the dense violation included."""
+    table, given = transitions.read_table(converted(), ()), fields()
+    given["timeouts"][-1] = True  # but for the end of the episode that the file cuts
+    pairs = {**conversion.COLUMNS, "violations": "violation"}
+    assert set(table.column_names) == {*pairs.values(), "episode", "step"}
+    for field, column in pairs.items():
+        read = transitions.matrix if given[field].ndim == 2 else transitions.vector
+        np.testing.assert_array_equal(read(table, column, "Toy"), given[field], strict=True)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 7, 9, 10, 1000])
+def test_episodes_are_counted_across_chunks(
+    rows: int, converted: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Episode and step are those counted by hand, wherever a chunk's border falls."""
+    chunks_of(rows, monkeypatch)
+    path = converted()
+    table = pq.read_table(path)
+    assert table["episode"].to_pylist() == EPISODE
+    assert table["step"].to_pylist() == STEP
+    file = pq.ParquetFile(path)
+    assert file.num_row_groups == -(-ROWS // rows)
+    assert file.metadata.row_group(0).num_rows == min(rows, ROWS)
+
+
+def test_chunks_change_no_number(converted: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converted three rows at a time, the table equals the one converted at once."""
+    whole = pq.read_table(converted()).combine_chunks()
+    chunks_of(3, monkeypatch)
+    assert pq.read_table(converted()).combine_chunks().equals(whole)
+
+
+def test_what_is_converted_can_be_trained_on(converted: Callable) -> None:
+    """`transitions.load` takes the file and finds the ends where they were, and the cut one."""
+    loaded = transitions.load(converted(), None, timeouts_are_terminal=True)
+    assert np.flatnonzero(loaded.terminals).tolist() == [3, 4, 7, ROWS - 1]
+
+
+def test_same_arrays_give_the_same_bytes(converted: Callable, tmp_path: Path) -> None:
+    """Both the HDF5 and the Parquet file are a function of the arrays; other arrays differ."""
+    written = []
+    for changes in ({}, {}, {"rewards": fields()["rewards"] + 1}):
+        path = converted(**changes)
+        written.append(((tmp_path / "raw.hdf5").read_bytes(), path.read_bytes()))
+        path.unlink()
+        (tmp_path / "raw.hdf5").unlink()
+    assert written[0] == written[1]
+    assert written[0][0] != written[2][0]
+    assert written[0][1] != written[2][1]
+
+
+def test_facts_of_the_task_are_in_the_metadata(converted: Callable) -> None:
+    """The Parquet file tells by itself which task it belongs to and how to score it."""
+    facts = transitions.facts_of(converted())
+    assert facts == {
+        "task": "PointRobot",
+        "suite": "point_robot",
+        "environment": "PointRobot",
+        "horizon_steps": 300,
+        "cost_limit": 5,
+        "reference_returns": list(load_task("PointRobot", ROOT / "tasks.yaml").reference_returns),
+        "source": "collect",
+        "changes": dataclasses.asdict(Changes(cut_episodes=1)),
+    }
+
+
+def test_sparse_task_needs_no_violations(tmp_path: Path, task: Task) -> None:
+    """A dataset as DSRL's, without h, converts for a task whose h comes from the cost."""
+    kept = {name: values for name, values in fields().items() if name != "violations"}
+    write_hdf5(tmp_path / "raw.hdf5", kept)
+    sparse = dataclasses.replace(task, dense_violation=False)
+    convert(tmp_path / "raw.hdf5", tmp_path / "Toy.parquet", sparse, drop_bad_rows=False)
+    assert "violation" not in pq.read_schema(tmp_path / "Toy.parquet").names
+
+
+def test_float64_and_flags_as_numbers_are_taken(converted: Callable) -> None:
+    """DSRL's files hold doubles and flags as numbers; the columns are float32 and bool."""
+    given = fields()
+    path = converted(
+        rewards=given["rewards"].astype(np.float64),
+        observations=given["observations"].astype(np.float64),
+        terminals=given["terminals"].astype(np.float32),
+        timeouts=given["timeouts"].astype(np.uint8),
+    )
+    loaded = transitions.load(path, None, timeouts_are_terminal=False)
+    np.testing.assert_array_equal(loaded.rewards, given["rewards"], strict=True)
+    np.testing.assert_array_equal(loaded.observations, given["observations"], strict=True)
+    np.testing.assert_array_equal(loaded.terminals, given["terminals"], strict=True)
+
+
+NEEDED = [n for n in (*conversion.COLUMNS, "violations") if n != "next_observations"]
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_missing_field_is_named(name: str, tmp_path: Path, converted: Callable) -> None:
+    """Each field of DSRL's layout, and h where the task has it, is asked for by name."""
+    refused(tmp_path, converted, f"field `{name}` is missing", without=name)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    "name", ["observations", "actions", "next_observations", "rewards", "costs", "violations"]
+)
+def test_row_that_is_not_finite_is_named(
+    name: str,
+    value: float,
+    tmp_path: Path,
+    converted: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row 8 of the file is named, not its place in the third chunk; chunks before leave nothing."""
+    chunks_of(3, monkeypatch)
+    values = fields()[name]
+    values.reshape(ROWS, -1)[8, -1] = value
+    refused(
+        tmp_path,
+        converted,
+        f"1 of {ROWS} rows",
+        f"row 8 (`{name}` is NaN or infinite)",
+        **{name: values},
+    )
+
+
+@pytest.mark.parametrize("name", [n for n in [*conversion.COLUMNS, "violations"] if n != "rewards"])
+def test_field_of_another_number_of_rows_is_named(
+    name: str, tmp_path: Path, converted: Callable
+) -> None:
+    """A field with a row less than the rewards is refused with its shape."""
+    values = fields()[name][:-1]
+    message = f"`{name}` is {values.shape} where `rewards` has {ROWS} rows"
+    refused(tmp_path, converted, message, **{name: values})
+
+
+def test_vectors_of_other_shapes_are_refused(tmp_path: Path, converted: Callable) -> None:
+    """Vectors of s and of the next s unlike in length, images, and actions that are no vectors."""
+    message = "observations, actions, next_observations are [(3,), (2,), (4,)] a row"
+    refused(tmp_path, converted, message, next_observations=np.zeros((ROWS, 4), np.float32))
+    images = np.zeros((ROWS, 2, 2), np.float32)
+    message = "observations, actions, next_observations are [(2, 2), (2,), (2, 2)] a row"
+    refused(tmp_path, converted, message, observations=images, next_observations=images)
+    message = "observations, actions, next_observations are [(3,), (), (3,)] a row"
+    refused(tmp_path, converted, message, actions=np.zeros(ROWS, np.float32))
+
+
+SCALARS = ["rewards", "costs", "terminals", "timeouts", "violations"]
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_scalar_field_of_another_shape_is_named(
+    name: str, tmp_path: Path, converted: Callable
+) -> None:
+    """One number a row means `[rows]` or `[rows, 1]`; `[rows, 2]` is refused by name."""
+    doubled = np.stack([fields()[name]] * 2, axis=1)
+    refused(tmp_path, converted, f"`{name}` is (10, 2)", **{name: doubled})
+
+
+def test_one_number_a_row_may_be_a_column(converted: Callable) -> None:
+    """Some of DSRL's files hold `[rows, 1]`: the table is the same as of `[rows]`."""
+    plain = pq.read_table(converted())
+    columns = {name: fields()[name][:, None] for name in SCALARS}
+    assert pq.read_table(converted(**columns)).equals(plain)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64, np.float32, np.float64])
+def test_flags_of_any_type(kind: type, converted: Callable) -> None:
+    """Flags as whole numbers or floats are those as booleans."""
+    plain = pq.read_table(converted())
+    flags = {name: fields()[name].astype(kind) for name in conversion.FLAGS}
+    assert pq.read_table(converted(**flags)).equals(plain)
+
+
+@pytest.mark.parametrize("value", [0.5, 2, -1, np.nan])
+@pytest.mark.parametrize("name", conversion.FLAGS)
+def test_flag_that_is_neither_is_named(
+    name: str, value: float, tmp_path: Path, converted: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is neither 0 nor 1 is no flag, whether or not rows may be dropped."""
+    chunks_of(3, monkeypatch)
+    flags = fields()[name].astype(np.float32)
+    flags[5] = value
+    for drop in (False, True):
+        refused(tmp_path, converted, f"row 5 of `{name}` is", drop=drop, **{name: flags})
+
+
+def changes_of(path: Path) -> Changes:
+    return Changes(**transitions.facts_of(path)["changes"])
+
+
+def column(path: Path, name: str) -> list:
+    return pq.read_table(path)[name].to_pylist()
+
+
+EVERY_CHUNK = pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 1000])
+
+
+@EVERY_CHUNK
+def test_episode_cut_by_the_end_of_the_file(
+    rows: int, converted: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last row, neither terminal nor timed out, becomes a timeout, and that is counted."""
+    chunks_of(rows, monkeypatch)
+    path = converted()
+    assert np.flatnonzero(column(path, "timeout")).tolist() == [3, 7, 9]
+    assert np.flatnonzero(column(path, "terminal")).tolist() == [4]
+    assert changes_of(path) == Changes(cut_episodes=1)
+    ended = fields()["timeouts"] | (np.arange(ROWS) == 9)
+    assert changes_of(converted(timeouts=ended)) == Changes()
+
+
+@EVERY_CHUNK
+def test_next_observations_are_rebuilt(
+    rows: int, converted: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside an episode, the next row's; the last rows of those that did not terminate go.
+
+    Rows 3 and 7 time out and row 9 is cut: what followed is unknown. Row 4 is terminal: it stays
+    and repeats its own. So episodes of 3, 1, 2 and 1 rows are left, from rows 0 1 2, 4, 5 6, 8.
+    """
+    chunks_of(rows, monkeypatch)
+    path, seen = converted(without="next_observations"), fields()["observations"]
+    kept = [0, 1, 2, 4, 5, 6, 8]
+    np.testing.assert_array_equal(column(path, "observation"), seen[kept])
+    np.testing.assert_array_equal(column(path, "next_observation"), seen[[1, 2, 3, 4, 6, 7, 9]])
+    assert column(path, "episode") == [0, 0, 0, 1, 2, 2, 3]
+    assert column(path, "step") == [0, 1, 2, 0, 0, 1, 0]
+    assert np.flatnonzero(column(path, "timeout")).tolist() == [2, 5, 6]
+    assert np.flatnonzero(column(path, "terminal")).tolist() == [3]
+    np.testing.assert_array_equal(column(path, "reward"), fields()["rewards"][kept])
+    assert changes_of(path) == Changes(
+        rebuilt_next_observations=7, rows_without_successor=3, cut_episodes=1
+    )
+
+
+@EVERY_CHUNK
+@pytest.mark.parametrize(
+    ("bad", "kept", "timeouts"),
+    [
+        ([1], [0, 2, 3, 4, 5, 6, 7, 8, 9], [3, 7, 9]),  # inside of an episode
+        ([3], [0, 1, 2, 4, 5, 6, 7, 8, 9], [2, 7, 9]),  # a timeout: the row before ends it
+        ([6, 7], [0, 1, 2, 3, 4, 5, 8, 9], [3, 5, 9]),
+        ([4], [0, 1, 2, 3, 5, 6, 7, 8, 9], [3, 7, 9]),  # all of an episode: it is gone
+        ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [7, 9]),
+        ([8, 9], [0, 1, 2, 3, 4, 5, 6, 7], [3, 7]),
+        ([9], [0, 1, 2, 3, 4, 5, 6, 7, 8], [3, 7, 8]),
+    ],
+    ids=str,
+)
+def test_dropped_rows_leave_episodes_right(
+    rows: int,
+    bad: list[int],
+    kept: list[int],
+    timeouts: list[int],
+    converted: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Other rows stay as they are; episodes and steps are counted anew; no episode stays open."""
+    chunks_of(rows, monkeypatch)
+    rewards = fields()["rewards"]
+    rewards[bad] = np.nan
+    path = converted(drop=True, rewards=rewards)
+    for field in ("observation", "action", "next_observation"):
+        np.testing.assert_array_equal(column(path, field), fields()[f"{field}s"][kept])
+    assert [kept[row] for row in np.flatnonzero(column(path, "timeout"))] == timeouts
+    assert [kept[row] for row in np.flatnonzero(column(path, "terminal"))] == (
+        [4] if 4 in kept else []
+    )
+    old = [EPISODE[row] for row in kept]
+    numbers = {episode: number for number, episode in enumerate(dict.fromkeys(old))}
+    assert column(path, "episode") == [numbers[episode] for episode in old]
+    assert column(path, "step") == [old[:row].count(old[row]) for row in range(len(old))]
+    assert changes_of(path) == Changes(unusable_rows=len(bad), cut_episodes=1)
+
+
+def test_every_row_that_cannot_be_used_is_counted(
+    tmp_path: Path, converted: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over all chunks: the first five rows with their reasons, the count, and the way out."""
+    chunks_of(3, monkeypatch)
+    given = fields()
+    given["rewards"][[0, 2]] = np.nan
+    given["costs"][2] = -1
+    given["actions"][[4, 5], 1] = 1.5
+    given["observations"][[7, 8, 9], 0] = np.inf
+    refused(
+        tmp_path,
+        converted,
+        "7 of 10 rows cannot be used: row 0 (`rewards` is NaN or infinite); "
+        "row 2 (`rewards` is NaN or infinite and `costs` is negative); "
+        "row 4 (`actions` is out of [-1, 1]); row 5 (`actions` is out of [-1, 1]); "
+        "row 7 (`observations` is NaN or infinite) and 2 more.",
+        "`drop_bad_rows: true` in params.yaml",
+        **given,
+    )
+
+
+def test_nothing_usable(tmp_path: Path, converted: Callable) -> None:
+    """If every row is dropped, there is no dataset."""
+    rewards = np.full(ROWS, np.nan, np.float32)
+    refused(tmp_path, converted, "holds no usable transition", drop=True, rewards=rewards)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_actions_out_of_bounds_by_rounding_are_clipped(kind: type, converted: Callable) -> None:
+    """Up to a millionth beyond [-1, 1] is rounding: clipped and counted; others as they were."""
+    actions = fields()["actions"].astype(kind)
+    actions[2], actions[5, 0] = (1 + 5e-7, -1 - 5e-7), 1
+    path = converted(actions=actions)
+    expected = fields()["actions"]
+    expected[2], expected[5, 0] = (1, -1), 1
+    np.testing.assert_array_equal(column(path, "action"), expected)
+    assert changes_of(path) == Changes(clipped_actions=1, cut_episodes=1)
+
+
+def test_changes_are_said_with_their_counts() -> None:
+    """A sentence for each change that was made, none for those that were not."""
+    assert Changes().sentences() == []
+    said = Changes(1, 2000, 3, 1, 5).sentences()
+    assert [sentence.split()[0] for sentence in said] == ["1", "2,000", "3", "1", "5"]
+
+
+def test_dataset_without_rows_is_refused(tmp_path: Path, converted: Callable) -> None:
+    """A file with every field and no row is refused as such."""
+    nothing = {name: values[:0] for name, values in fields().items()}
+    # HDF5 stores empty arrays, but not compressed ones.
+    with h5py.File(tmp_path / "raw.hdf5", "w") as file:
+        for name, values in nothing.items():
+            file[name] = values
+    with pytest.raises(InputError, match=r"raw\.hdf5: holds no transition"):
+        convert(
+            tmp_path / "raw.hdf5",
+            tmp_path / "Toy.parquet",
+            load_task("PointRobot", ROOT / "tasks.yaml"),
+            drop_bad_rows=False,
+        )
+    assert not (tmp_path / "Toy.parquet").exists()
+
+
+def test_absent_and_cut_files_are_named(tmp_path: Path, task: Task) -> None:
+    """A file that is not there, and one that was cut short, are told apart."""
+    raw, out = tmp_path / "raw.hdf5", tmp_path / "Toy.parquet"
+    with pytest.raises(InputError, match=r"raw\.hdf5: there is no such file"):
+        convert(raw, out, task, drop_bad_rows=False)
+    write_hdf5(raw, fields())
+    raw.write_bytes(raw.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"raw\.hdf5: is not a whole HDF5 file"):
+        convert(raw, out, task, drop_bad_rows=False)
+    assert not out.exists()
