@@ -1,5 +1,6 @@
 """fisor/envs/README.md: its entry of the task table and its commands work as typed, in small."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from project import ROOT, checked, edit_yaml, small_copy
+from project import ROOT, SMALL_TASK, checked, edit_yaml, small_copy
 
 PAGE = (ROOT / "fisor/envs/README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE)
@@ -21,7 +22,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = small_copy(tmp_path_factory.mktemp("own") / "project")
     with (folder / "tasks.yaml").open("a", encoding="utf-8") as file:
         file.write(f"\n{ENTRY}")
-    small = {"acquire": {"environment_steps": 1, "episodes": 5}}
+    small = {
+        "acquire": {"environment_steps": 1, "episodes": 5},
+        "overrides": SMALL_TASK["overrides"],
+    }
     edit_yaml(folder / "tasks.yaml", {"Cart": small, "BallRun": small})
     (folder / "tests").mkdir()
     example = (ROOT / "tests/example_environment.py").read_text(encoding="utf-8")
@@ -31,25 +35,36 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def typed(copy: Path, command: str) -> str:
+    """Type a command into the shell that the page's first has prepared; what it says."""
+    done = subprocess.run(
+        ["bash", "-c", f"{COMMANDS[0]}; {PATH} {command}"],
+        cwd=copy,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stderr
+
+
 def test_commands_collect(copy: Path) -> None:
-    """The cart and a task of DSRL are collected by the commands of the page."""
-    export, only_cart, everything, only_ballrun = COMMANDS
-    for command in (only_cart, f"{only_ballrun} acquire@BallRun"):
-        done = subprocess.run(
-            ["bash", "-c", f"{export}; {PATH} {command}"],
-            cwd=copy,
-            text=True,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        assert "5 episodes; returns" in done.stderr
-    for task in ("Cart", "BallRun"):
+    """The cart, and a task of DSRL, are collected by one command each."""
+    _, only_cart, _, only_ballrun = COMMANDS
+    for task, command in (("Cart", only_cart), ("BallRun", f"{only_ballrun} acquire@BallRun")):
+        assert f"{task}: 5 episodes; returns" in typed(copy, command)
         assert (copy / f"data/raw/{task}.hdf5").exists()
         assert not (copy / "data/collecting" / task).exists()
-    assert only_cart == f"{everything} acquire@Cart"
     table = yaml.safe_load((copy / "tasks.yaml").read_text(encoding="utf-8"))
     assert table["BallRun"]["acquire"]["source"] == "collect"
+
+
+@pytest.mark.slow
+def test_command_trains_and_evaluates(copy: Path) -> None:
+    """The entry is enough for the rest of the pipeline, too."""
+    typed(copy, COMMANDS[2])
+    metrics = json.loads((copy / "reports/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["Cart"]["FISOR"]["normalised_cost"]["mean"] >= 0
 
 
 def test_links_lead_to_files() -> None:
