@@ -8,7 +8,7 @@ import numpy as np
 from fisor.collect.episodes import Act, Job, Trajectory
 
 EPISODES = 20  # of a roll-out, each by a driver of its own
-SLOWEST_KM_H, FASTEST_KM_H = 1.0, 80.0
+SLOWEST_KM_H, FASTEST_KM_H = 1.0, 45.0
 LEAST_ACCELERATION, LARGEST_ACCELERATION = 0.2, 2.0  # in units of the driver's usual one
 BRAKING_SHARE = 0.7  # of the drivers; the others do not brake for vehicles ahead
 ACTION_NOISE = 0.05  # standard deviation
@@ -62,8 +62,7 @@ class Sweep:
     def jobs(self, state: dict[str, Any], iteration: int) -> list[Job]:
         """An episode for each of the roll-out's drivers."""
         generator = np.random.default_rng((self._seed, iteration))
-        # Evenly in the logarithm: most of the cost is decided at low speeds.
-        speeds = np.exp(generator.uniform(np.log(SLOWEST_KM_H), np.log(FASTEST_KM_H), EPISODES))
+        speeds = generator.uniform(SLOWEST_KM_H, FASTEST_KM_H, EPISODES)
         accelerations = generator.uniform(LEAST_ACCELERATION, LARGEST_ACCELERATION, EPISODES)
         brakes = generator.uniform(size=EPISODES) < BRAKING_SHARE
         return [
