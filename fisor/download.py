@@ -16,6 +16,7 @@ import requests
 from urllib3.util import Retry
 
 from fisor import datasets, transfer
+from fisor.collect.settings import SimulatorSettings
 from fisor.errors import InputError
 from fisor.outputs import whole_file
 from fisor.tasks import Task
@@ -27,12 +28,17 @@ HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 def dataset_file(task: Task) -> str:
     """The file name in a task's `acquire: {source: dsrl, file: NAME.hdf5}`.
 
+    What else stands there is for `source: collect`.
+
     Raises:
         InputError: a key is unknown or missing, or the name is no plain name of an HDF5 file.
     """
     where = f"tasks.yaml: {task.name}.acquire"
-    if task.acquire.keys() != {"source", "file"} or task.acquire["source"] != "dsrl":
+    if task.acquire.get("source") != "dsrl" or "file" not in task.acquire:
         raise InputError(f"{where}: must hold `source: dsrl` and `file`")
+    known = {"source", "file", *SimulatorSettings._fields}
+    if unknown := sorted(map(str, task.acquire.keys() - known)):
+        raise InputError(f"{where}: unknown key `{unknown[0]}`; known: {', '.join(sorted(known))}")
     name = task.acquire["file"]
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*\.hdf5", name):
         raise InputError(f"{where}.file: must be a file's name that ends in .hdf5, not {name!r}")

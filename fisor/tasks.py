@@ -15,7 +15,7 @@ import yaml
 from fisor.errors import InputError
 
 # Each is a module of fisor/envs.
-SUITES = ("point_robot", "bullet_safety_gym", "safety_gymnasium", "metadrive")
+SUITES = ("point_robot", "bullet_safety_gym", "safety_gymnasium", "metadrive", "gymnasium")
 
 # What a task may override of params.yaml, and for which stage: how long and how large a run is,
 # and the two rates that belong to a run's length. The method's parameters (tau, gamma, ...) are

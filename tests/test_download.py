@@ -502,7 +502,7 @@ def task() -> Task:
     ("acquire", "problem"),
     [
         ({"source": "dsrl"}, "must hold `source: dsrl` and `file`"),
-        ({"source": "dsrl", "file": "a.hdf5", "seed": 0}, "must hold `source: dsrl` and `file`"),
+        ({"source": "dsrl", "file": "a.hdf5", "sed": 0}, "unknown key `sed`; known: discount, "),
         ({"source": "dsrl", "file": 5}, r"file: must be a file's name"),
         ({"source": "dsrl", "file": "../a.hdf5"}, r"file: must be a file's name"),
         ({"source": "dsrl", "file": "a/b.hdf5"}, r"file: must be a file's name"),

@@ -140,7 +140,7 @@ def test_metadrive_charges_speed_in_km_h(opened: list[gymnasium.Env]) -> None:
     environment = make_environment(task_of("easysparse"))
     opened.append(environment)
     environment.reset(seed=0)
-    simulator: Any = environment.unwrapped._simulator  # type: ignore[attr-defined]
+    simulator: Any = environment.unwrapped.simulator  # type: ignore[attr-defined]
     charged = []
     for _ in range(25):
         info = environment.step(np.array([0.0, 1.0]))[-1]
@@ -159,7 +159,7 @@ def test_metadrive_drives_on_dsrls_roads(
     """After the entrance, I, the map consists of the blocks that DSRL names."""
     environment = make_environment(task_of(f"{blocks[0]}dense"))
     opened.append(environment)
-    simulator: Any = environment.unwrapped._simulator  # type: ignore[attr-defined]
+    simulator: Any = environment.unwrapped.simulator  # type: ignore[attr-defined]
     assert "".join(block.ID for block in simulator._driving.current_map.blocks) == f"I{blocks[1]}"
 
 

@@ -1,5 +1,6 @@
 """tasks.yaml against its sources: DSRL's package and the paper's Table 1."""
 
+import dataclasses
 import importlib.util
 import re
 from importlib.metadata import distribution
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from project import ROOT
 
+from fisor.collect.settings import simulator_settings
 from fisor.tasks import OVERRIDABLE, SUITES, load_task
 
 TABLE = yaml.safe_load((ROOT / "tasks.yaml").read_text(encoding="utf-8"))
@@ -55,9 +57,8 @@ def test_papers_tasks_are_marked() -> None:
 def test_facts_are_dsrls(name: str, infos: ModuleType) -> None:
     """File, returns and horizon are those of DSRL's package, to the last digit."""
     task = load_task(name, ROOT / "tasks.yaml")
-    file = task.acquire["file"]
-    assert dict(task.acquire) == {"source": "dsrl", "file": file}
-    assert file == infos.DATASET_URLS[name].rpartition("/")[2]
+    assert task.acquire["source"] == "dsrl"
+    assert task.acquire["file"] == infos.DATASET_URLS[name].rpartition("/")[2]
     returns = (infos.MIN_EPISODE_REWARD[name], infos.MAX_EPISODE_REWARD[name])
     assert task.reference_returns == returns
     assert task.horizon_steps == infos.DEFAULT_MAX_EPISODE_STEPS[name]
@@ -72,10 +73,21 @@ def test_file_name_says_environment_cost_and_episodes(name: str, infos: ModuleTy
     environment, version, cost, episodes = found.groups()
     assert infos.MAX_EPISODE_COST[name] <= int(cost) + 0.1
     assert 600 <= int(episodes) <= 6000
+    assert task.acquire["highest_cost"] == int(cost)
+    assert task.acquire["episodes"] == int(episodes)
     if task.suite == "metadrive":
         assert environment == f"SafeMetaDrive-{task.environment}"
     else:
         assert task.environment == f"{environment.removesuffix('Gymnasium')}-v{version}"
+
+
+@pytest.mark.parametrize("name", BENCHMARK)
+def test_another_source_is_one_word(name: str) -> None:
+    """Each task can be collected instead by `source: collect` alone."""
+    task = load_task(name, ROOT / "tasks.yaml")
+    acquire = {**task.acquire, "source": "collect"}
+    settings = simulator_settings(dataclasses.replace(task, acquire=acquire))
+    assert settings.environment_steps >= 500 * task.horizon_steps
 
 
 @pytest.mark.parametrize("name", BENCHMARK)

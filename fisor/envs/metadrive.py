@@ -83,6 +83,11 @@ class DrivingSimulator:
         self.action_low = driving.action_space.low
         self.action_high = driving.action_space.high
 
+    @property
+    def vehicle(self) -> Any:
+        """The vehicle that actions drive, a new one in each episode."""
+        return self._driving.vehicle
+
     def start(self, seed: int) -> np.ndarray:
         """Start the episode that `seed` stands for; its observation."""
         from metadrive.base_class.randomizable import Randomizable
@@ -94,7 +99,7 @@ class DrivingSimulator:
     def advance(self, action: np.ndarray) -> Transition:
         """One step of 0.1 s with `action` `[2]`: steering and throttle."""
         observation, reward, _, info = self._driving.step(action)
-        speed = self._driving.vehicle.speed_km_h
+        speed = self.vehicle.speed_km_h
         distance = observation[-LIDAR_RAYS:].min()
         cost = (
             info["cost"]

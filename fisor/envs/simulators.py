@@ -25,12 +25,14 @@ class Transition(NamedTuple):
         reward: of the step.
         cost: of the next state, at least 0.
         terminated: whether the next state ends the episode.
+        truncated: whether the simulator itself cuts the episode here.
     """
 
     observation: np.ndarray
     reward: float
     cost: float
     terminated: bool
+    truncated: bool = False
 
 
 class Simulator(Protocol):
@@ -62,6 +64,9 @@ class SimulatedEnv(gymnasium.Env):
     An action is clipped to [-1, 1] and scaled to the simulator's bounds, so that no simulator sees
     (and charges) what it would not apply. Observations are float32, as in DSRL's files. The episode
     is truncated after `horizon_steps` steps.
+
+    Attributes:
+        simulator: what it wraps.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (gymnasium's own form)
@@ -74,7 +79,7 @@ class SimulatedEnv(gymnasium.Env):
         low = np.asarray(simulator.action_low, np.float64)
         high = np.asarray(simulator.action_high, np.float64)
         self._centre, self._half_range = (low + high) / 2, (high - low) / 2
-        self._simulator = simulator
+        self.simulator = simulator
         self._horizon_steps = horizon_steps
         self._steps: int | None = None  # None: no episode is running
 
@@ -94,7 +99,7 @@ class SimulatedEnv(gymnasium.Env):
         super().reset(seed=seed, options=options)
         drawn = int(seed) if seed is not None else int(self.np_random.integers(2**31))
         self._steps = 0
-        return np.asarray(self._simulator.start(drawn), np.float32), {}
+        return np.asarray(self.simulator.start(drawn), np.float32), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step with `action` `[action_dim]`, clipped to [-1, 1].
@@ -112,12 +117,10 @@ class SimulatedEnv(gymnasium.Env):
         given = np.asarray(action, np.float64)
         if given.shape != self.action_space.shape or not np.isfinite(given).all():
             raise ValueError(f"an action is {self.action_space.shape} finite numbers, not {action}")
-        result = self._simulator.advance(
-            self._centre + self._half_range * np.clip(given, -1.0, 1.0)
-        )
+        result = self.simulator.advance(self._centre + self._half_range * np.clip(given, -1.0, 1.0))
         self._steps += 1
         terminated = bool(result.terminated)
-        truncated = self._steps >= self._horizon_steps and not terminated
+        truncated = not terminated and (result.truncated or self._steps >= self._horizon_steps)
         if terminated or truncated:
             self._steps = None
         observation = np.asarray(result.observation, np.float32)
@@ -127,7 +130,7 @@ class SimulatedEnv(gymnasium.Env):
     def close(self) -> None:
         """Release what the simulator holds."""
         self._steps = None
-        self._simulator.close()
+        self.simulator.close()
 
 
 @contextlib.contextmanager
