@@ -48,7 +48,7 @@ venv: ## make .venv; CUDA=12 or CUDA=13 for a GPU (kept until clean-venv), PYTHO
 	echo "Installing $$lock into .venv"
 	if [ "$$uv" ]; then
 	    "$$uv" venv --quiet --allow-existing --python "$$py" .venv || { [ "$$py" != 3.11 ] || no_python; exit 1; }
-	    "$$uv" pip sync --quiet --python .venv/bin/python --require-hashes "$$lock"
+	    "$$uv" pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes "$$lock"
 	else
 	    "$$py" -m venv .venv
 	    .venv/bin/python -m pip install --quiet --no-deps --require-hashes -r "$$lock"
