@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 from project import SMALL_TASK, checked, edit_yaml, small_copy, write_dsrl_file
 
+pytestmark = pytest.mark.slow
+
 # One task of each suite, with its observation and action sizes.
 SIZES = {"BallRun": (7, 2), "SwimmerVelocity": (8, 2), "easysparse": (259, 2)}
 HORIZON_STEPS = 20

@@ -48,6 +48,7 @@ def typed(copy: Path, command: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_commands_collect(copy: Path) -> None:
     """The cart, and a task of DSRL, are collected by one command each."""
     _, only_cart, _, only_ballrun = COMMANDS
