@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from project import ROOT, checked, run, small_copy, write_dsrl_file
+from project import ROOT, SMALL_TASK, checked, edit_yaml, run, small_copy, write_dsrl_file
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = [
@@ -23,6 +23,8 @@ INLINE = re.findall(r"`((?:dvc|make) [^`]+)`", README)
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The project in small, run and committed; DSRL's file of BallRun is at hand."""
     folder = small_copy(tmp_path_factory.mktemp("readme") / "project")
+    overrides = {**SMALL_TASK["overrides"], "evaluation": {"episodes": 2}}
+    edit_yaml(folder / "tasks.yaml", {"BallRun": {"horizon_steps": 20, "overrides": overrides}})
     checked(folder, "dvc", "repro")
     checked(folder, "git", "add", "--all")
     checked(folder, "git", "commit", "--quiet", "--message", "First run")
