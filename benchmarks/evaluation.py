@@ -16,12 +16,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from fisor import critics, diffusion, policy
+from fisor import acting, critics, diffusion, policy
+from fisor.acting import PolicyNetworks, PolicyParams
 from fisor.envs import make_environment
 from fisor.envs.pool import SimulatorPool
 from fisor.evaluation import episodes_in_flight
 from fisor.params import Params, load_params
-from fisor.policy import PolicyNetworks, PolicyParams
 from fisor.rollouts import number_of_seeds, roll_out
 from fisor.tasks import Task, load_task
 
@@ -48,7 +48,7 @@ def fresh_policy(
 
 def lone_rate(networks: PolicyNetworks, stacked: PolicyParams, task: Task, N: int) -> float:
     """Steps a second of one environment, one episode at a time."""
-    act = jax.jit(partial(policy.act, networks, candidates=N))
+    act = jax.jit(partial(acting.act, networks, candidates=N))
     of_seed = jax.tree.map(lambda leaf: leaf[0], stacked)
     environment = make_environment(task)
     steps, started = 0, 0.0

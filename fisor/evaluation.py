@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from fisor.acting import PolicyNetworks, PolicyParams
 from fisor.envs.point_robot import PointRobotBatch
 from fisor.envs.pool import ONE_A_PROCESS, SimulatorPool
 from fisor.params import Params
-from fisor.policy import PolicyNetworks, PolicyParams
 from fisor.rollouts import Rollouts, number_of_seeds, roll_out
 from fisor.tasks import Task
 

@@ -129,3 +129,8 @@ class ScoreNetwork(nn.Module):
             inner = mish(dense(4 * self.units)(nn.LayerNorm()(inner)))
             x = x + dense(self.units)(inner)
         return dense(self.action_dim)(mish(x))
+
+    def init_params(self, key: jax.Array, observation_dim: int) -> Any:
+        """Fresh parameters. Consumes `key`."""
+        rows = jnp.zeros((1, observation_dim)), jnp.zeros((1, self.action_dim))
+        return self.init(key, *rows, jnp.ones(1, jnp.int32))

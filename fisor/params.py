@@ -2,11 +2,23 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fisor.errors import InputError
 from fisor.tasks import OVERRIDABLE, Task, load_task, read_yaml
+
+# What a method may change of params.yaml: how the policy is drawn from the critics, and acts.
+METHOD_MAY_CHANGE = (
+    "policy_weights",
+    "feasible_temperature",
+    "infeasible_temperature",
+    "feasible_clip",
+    "infeasible_clip",
+    "T",
+    "N",
+)
 
 
 def _number(low: float, high: float = math.inf, *, exclusive: bool = False) -> Any:
@@ -17,6 +29,11 @@ def _number(low: float, high: float = math.inf, *, exclusive: bool = False) -> A
 def _addresses() -> Any:
     """A field of web addresses."""
     return dataclasses.field(metadata={"prefixes": ("http://", "https://")})
+
+
+def _one_of(*words: str) -> Any:
+    """A field that is one of some words."""
+    return dataclasses.field(metadata={"words": words})
 
 
 def _free() -> Any:
@@ -30,6 +47,7 @@ class Params:
 
     run: tuple[str, ...] = _free()
     methods: tuple[str, ...] = _free()
+    method_changes: Mapping[str, Mapping[str, Any]] = _free()
     seeds: int = _number(1, 1000)
     dataset_hosts: tuple[str, ...] = _addresses()
     drop_bad_rows: bool = _free()
@@ -44,6 +62,7 @@ class Params:
     hidden_units: int = _number(1, 65536)
     timeouts_are_terminal: bool = _free()
     training_steps: int = _number(1)
+    policy_weights: str = _one_of("fisor", "ones")
     feasible_temperature: float = _number(0)
     infeasible_temperature: float = _number(0)
     feasible_clip: float = _number(1)
@@ -79,6 +98,14 @@ def _checked(name: str, value: Any, field: dataclasses.Field, source: str) -> An
         if not isinstance(value, bool):
             raise refuse("true or false")
         return value
+    if field.type is str:
+        if value not in field.metadata["words"]:
+            raise refuse(f"one of {', '.join(field.metadata['words'])}")
+        return value
+    if name == "method_changes":
+        if not isinstance(value, dict) or not all(isinstance(c, dict) for c in value.values()):
+            raise refuse("a line `METHOD: {parameter: value, ...}` for each method")
+        return value
     whole = field.type is int
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
         raise refuse("a whole number" if whole else "a number")
@@ -109,20 +136,35 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         raise InputError(f"{path}: unknown parameter `{unknown[0]}`; known: {', '.join(fields)}")
     if missing := [name for name in fields if name not in values]:
         raise InputError(f"{path}: parameter `{missing[0]}` is missing")
-    return Params(**{k: _checked(k, values[k], f, str(path)) for k, f in fields.items()})
+    params = Params(**{k: _checked(k, values[k], f, str(path)) for k, f in fields.items()})
+    for method in params.methods:
+        if method not in params.method_changes:
+            known = ", ".join(params.method_changes)
+            raise InputError(
+                f"{path}: `methods` has `{method}`, which `method_changes` lacks; it has: {known}"
+            )
+    for method, changes in params.method_changes.items():
+        if unknown := sorted(map(str, changes.keys() - set(METHOD_MAY_CHANGE))):
+            known = ", ".join(METHOD_MAY_CHANGE)
+            raise InputError(
+                f"{path}: `method_changes.{method}`: `{unknown[0]}` is none of {known}"
+            )
+    return params
 
 
 def load_for_stage(
     stage: str,
     task_name: str,
+    method: str | None = None,
     params_path: str | Path = "params.yaml",
     tasks_path: str | Path = "tasks.yaml",
 ) -> tuple[Params, Task]:
-    """The parameters of one stage of one task: params.yaml, and the task's overrides laid over it.
+    """The parameters of one stage of one task: params.yaml, with what task and method change.
 
     Args:
         stage: a key of `fisor.tasks.OVERRIDABLE`, such as `policy`.
         task_name: a name in tasks.yaml.
+        method: a name in `method_changes`; None for a stage that all methods share.
         params_path: params.yaml.
         tasks_path: tasks.yaml.
 
@@ -130,7 +172,8 @@ def load_for_stage(
         Parameters and task.
 
     Raises:
-        InputError: as `load_params` and `load_task`, or an override is out of range.
+        InputError: as `load_params` and `load_task`, an override is out of range, or
+            `method_changes` has no such method.
     """
     params, task = load_params(params_path), load_task(task_name, tasks_path)
     assert stage in OVERRIDABLE, stage
@@ -141,4 +184,12 @@ def load_for_stage(
         )
         for name, value in task.overrides.get(stage, {}).items()
     }
+    if method is not None:
+        if method not in params.method_changes:
+            known = ", ".join(params.method_changes)
+            raise InputError(f"{params_path}: `method_changes` has no `{method}`; it has: {known}")
+        overrides |= {
+            name: _checked(f"method_changes.{method}.{name}", value, fields[name], str(params_path))
+            for name, value in params.method_changes[method].items()
+        }
     return dataclasses.replace(params, **overrides), task

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,13 +27,6 @@ from fisor.tables import (
 from fisor.tasks import Task
 from fisor.transitions import matrix, read_table
 
-# Training curves: stage -> column of curve.csv -> what it is.
-CURVES = {
-    "feasibility": {"v_mean": "mean of V_h", "v_loss": "loss of V_h", "q_loss": "loss of Q_h"},
-    "policy": {"policy_loss": "policy loss"},
-    "reward": {"v_mean": "mean of V_r", "v_loss": "loss of V_r", "q_loss": "loss of Q_r"},
-}
-
 
 class TaskFiles(NamedTuple):
     """Where the earlier stages left a task's results, all under `data`."""
@@ -49,10 +42,23 @@ class TaskFiles(NamedTuple):
         """The folder of h and of the dataset's card."""
         return self.data / "labels" / self.task.name
 
-    def trained(self, stage: str) -> Path:
-        """The folder of a training stage: feasibility, reward or policy."""
-        path = self.data / stage / self.task.name
-        return path / "FISOR" if stage == "policy" else path
+    def critic(self, stage: str) -> Path:
+        """The folder of a trained critic: feasibility or reward."""
+        return self.data / stage / self.task.name
+
+    def policy(self, method: str) -> Path:
+        """The folder of a method's policy."""
+        return self.data / "policy" / self.task.name / method
+
+    def curves(self, methods: Iterable[str]) -> Iterator[tuple[Path, str, str]]:
+        """Each training curve: its file, its column, and what it is."""
+        for stage, value in (("feasibility", "V_h"), ("reward", "V_r")):
+            file = self.critic(stage) / "curve.csv"
+            yield file, "v_mean", f"mean of {value}"
+            yield file, "v_loss", f"loss of {value}"
+            yield file, "q_loss", f"loss of {value.replace('V', 'Q')}"
+        for method in methods:
+            yield self.policy(method) / "curve.csv", "policy_loss", f"policy loss of {method}"
 
     def rollouts(self, method: str) -> pl.DataFrame:
         """The episodes of a method."""
@@ -129,24 +135,22 @@ def _task_section(
         metrics["source"] = data_card.source(task)
         metrics["papers_FISOR"] = papers_figures(task)
     if task.suite == "point_robot":
-        region_metrics, text = _region_section(files, figures / task.name)
+        region_metrics, text = _region_section(files, params.methods, figures / task.name)
         metrics["feasible_region"] = region_metrics
         parts.append(text)
     drawn = {}
-    for stage, columns in CURVES.items():
-        table = pl.read_csv(files.trained(stage) / "curve.csv")
-        for column, title in columns.items():
-            wide = table.pivot("seed", index="update", values=column)
-            updates, values = wide["update"].to_numpy(), wide.drop("update").to_numpy()
-            drawn[title] = (updates, values)
-            pl.DataFrame(
-                {
-                    "update": updates,
-                    "mean": values.mean(1),
-                    "low": values.min(1),
-                    "high": values.max(1),
-                }
-            ).write_csv(curves / task.name / f"{title.replace(' ', '_')}.csv", float_precision=6)
+    for file, column, title in files.curves(params.methods):
+        wide = pl.read_csv(file).pivot("seed", index="update", values=column)
+        updates, values = wide["update"].to_numpy(), wide.drop("update").to_numpy()
+        drawn[title] = (updates, values)
+        pl.DataFrame(
+            {
+                "update": updates,
+                "mean": values.mean(1),
+                "low": values.min(1),
+                "high": values.max(1),
+            }
+        ).write_csv(curves / task.name / f"{title.replace(' ', '_')}.csv", float_precision=6)
     metrics["mean_feasible_value"] = float(drawn["mean of V_h"][1][-1].mean())
     plots.training_curves(figures / task.name / "training_curves.png", drawn)
     parts.append(
@@ -158,8 +162,10 @@ def _task_section(
     return metrics, "\n".join(parts)
 
 
-def _region_section(files: TaskFiles, figures: Path) -> tuple[dict[str, Any], str]:
-    critic = critics.load(files.trained("feasibility"))
+def _region_section(
+    files: TaskFiles, methods: Iterable[str], figures: Path
+) -> tuple[dict[str, Any], str]:
+    critic = critics.load(files.critic("feasibility"))
     truths = {where: regions.slice_truth(where) for where in regions.SLICES}
     learned = {where: critic.values(truth.observations) for where, truth in truths.items()}
     rows, per_slice = [], {}
@@ -189,16 +195,21 @@ def _region_section(files: TaskFiles, figures: Path) -> tuple[dict[str, Any], st
         [truths[where] for where in drawn],
         [learned[where] for where in drawn],
     )
-    episodes = files.rollouts("FISOR").filter(pl.col("seed") == 0)
-    starts = _figure_2_episodes(episodes)
-    plots.trajectories(figures / "trajectories.png", *starts)
+    trajectories = []
+    for method in methods:
+        episodes = files.rollouts(method).filter(pl.col("seed") == 0)
+        picture = f"trajectories_{method}.png"
+        plots.trajectories(figures / picture, *_figure_2_episodes(episodes))
+        trajectories.append(
+            f"![Trajectories of {method}](figures/{files.task.name}/{picture})\n\n"
+            f"*Trajectories of {method}'s first seed.*\n\n"
+        )
     text = (
         f"![Feasible region](figures/{files.task.name}/feasible_region.png)\n\n"
         "*(a) The task, (b) where the data is, and the learned feasible region against the true "
         "one at three speeds and headings (arrow).*\n\n"
-        f"![Trajectories](figures/{files.task.name}/trajectories.png)\n\n"
-        "*Trajectories of the first seed.*\n\n"
-        "Agreement of the infeasible sets, mean over seeds (lowest to highest):\n\n"
+        + "".join(trajectories)
+        + "Agreement of the infeasible sets, mean over seeds (lowest to highest):\n\n"
         + markdown(pl.DataFrame(rows))
     )
     return {"slices": per_slice} | means, text

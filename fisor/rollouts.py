@@ -8,10 +8,10 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from fisor import policy
+from fisor import acting
+from fisor.acting import PolicyNetworks, PolicyParams
 from fisor.envs import Episode, Outcome
 from fisor.errors import InputError
-from fisor.policy import PolicyNetworks, PolicyParams
 from fisor.tasks import Task
 
 NO_EPISODE = -1
@@ -164,7 +164,7 @@ def _actor(
         key = jax.random.key(seed)
         for number in (index, episode, step):
             key = jax.random.fold_in(key, number)
-        return policy.act(networks, params, row[None], key, candidates)[0]
+        return acting.act(networks, params, row[None], key, candidates)[0]
 
     # The rows of a seed share its parameters, so that they become one product.
     of_seed = jax.vmap(of_row, in_axes=(None, 0, None, 0, 0))

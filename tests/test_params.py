@@ -1,6 +1,7 @@
 """params.yaml and tasks.yaml: the repository's own, and every way in which they can be wrong."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_every_task_of_the_repository_loads(name: str) -> None:
     assert task.name == name
     assert task.reference_returns[0] < task.reference_returns[1]
     for stage in OVERRIDABLE:
-        params, _ = load_for_stage(stage, name, ROOT / "params.yaml", ROOT / "tasks.yaml")
+        params, _ = load_for_stage(stage, name, None, ROOT / "params.yaml", ROOT / "tasks.yaml")
         for key, value in task.overrides.get(stage, {}).items():
             assert getattr(params, key) == value
 
@@ -228,8 +229,8 @@ def test_override_lies_over_params_at_its_stage_alone(tmp_path: Path) -> None:
     """`training_steps` of the policy leaves the other stages and parameters as in params.yaml."""
     tasks = tasks_file(tmp_path, overrides={"policy": {"training_steps": 7}})
     given = load_params(ROOT / "params.yaml")
-    policy, task = load_for_stage("policy", "B", ROOT / "params.yaml", tasks)
-    reward, _ = load_for_stage("reward", "B", ROOT / "params.yaml", tasks)
+    policy, task = load_for_stage("policy", "B", None, ROOT / "params.yaml", tasks)
+    reward, _ = load_for_stage("reward", "B", None, ROOT / "params.yaml", tasks)
     assert policy == dataclasses.replace(given, training_steps=7)
     assert reward == given
     assert task.name == "B"
@@ -249,7 +250,7 @@ def test_wrong_override_is_named(name: str, value: Any, expected: str, tmp_path:
     tasks = tasks_file(tmp_path, overrides={"reward": {name: value}})
     message = rf"tasks\.yaml: `B\.overrides\.reward\.{name}` must be {expected}"
     with pytest.raises(InputError, match=message):
-        load_for_stage("reward", "B", ROOT / "params.yaml", tasks)
+        load_for_stage("reward", "B", None, ROOT / "params.yaml", tasks)
 
 
 @pytest.mark.parametrize("host", ["ftp://a.example.org/", "file:///data", "a.example.org", "/data"])
@@ -258,3 +259,46 @@ def test_hosts_are_on_the_web(host: str, tmp_path: Path) -> None:
     path = params_file(tmp_path, dataset_hosts=["https://good.example.org/", host])
     with pytest.raises(InputError, match="`dataset_hosts` must be a list of names that begin with"):
         load_params(path)
+
+
+# Methods ------------------------------------------------------------------------------------------
+
+
+def test_a_method_changes_its_own_stages_only(tmp_path: Path) -> None:
+    """BC trains by weights 1 and acts by one candidate; FISOR sees the defaults."""
+    files = ROOT / "params.yaml", ROOT / "tasks.yaml"
+    for stage in ("policy", "evaluation"):
+        cloning, _ = load_for_stage(stage, "PointRobot", "BC", *files)
+        assert (cloning.policy_weights, cloning.N) == ("ones", 1)
+        ours, _ = load_for_stage(stage, "PointRobot", "FISOR", *files)
+        assert (ours.policy_weights, ours.N) == ("fisor", 16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ["FISOR", "Nope"]}, "`Nope`, which `method_changes` lacks; it has: "),
+        ({"method_changes": {"FISOR": {"tau": 0.8}}}, "`method_changes.FISOR`: `tau` is none of"),
+        ({"method_changes": {"FISOR": 3}}, "`method_changes` must be a line `METHOD:"),
+        ({"method_changes": [1]}, "`method_changes` must be a line `METHOD:"),
+        ({"policy_weights": "two"}, "`policy_weights` must be one of fisor, ones, not 'two'"),
+        ({"policy_weights": 1}, "`policy_weights` must be one of fisor, ones, not 1"),
+    ],
+)
+def test_wrong_methods_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    """A method that is not described, or described by what no method may change, is named."""
+    with pytest.raises(InputError, match=re.escape(message)):
+        load_params(params_file(tmp_path, **changes))
+
+
+def test_a_methods_bad_value_is_refused(tmp_path: Path) -> None:
+    """A value out of range is named by its place."""
+    path = params_file(tmp_path, method_changes={"FISOR": {"N": 0}})
+    with pytest.raises(InputError, match=r"`method_changes\.FISOR\.N` must be at least 1"):
+        load_for_stage("evaluation", "PointRobot", "FISOR", path, ROOT / "tasks.yaml")
+
+
+def test_an_unknown_method_is_refused() -> None:
+    """A stage called by hand for a method that there is not."""
+    with pytest.raises(InputError, match="`method_changes` has no `Nope`; it has: FISOR, BC"):
+        load_for_stage("policy", "PointRobot", "Nope", ROOT / "params.yaml", ROOT / "tasks.yaml")

@@ -23,8 +23,9 @@ from project import (
 )
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-TASK_STAGES = tuple(f"{s}@PointRobot" for s in STAGES if s not in ("evaluate", "report"))
-EVALUATE = "evaluate@PointRobot-FISOR"
+POLICY, EVALUATE = "train_policy@PointRobot-FISOR", "evaluate@PointRobot-FISOR"
+BEFORE_POLICY = ("acquire", "convert", "label", "train_feasibility", "train_reward")
+TASK_STAGES = (*(f"{stage}@PointRobot" for stage in BEFORE_POLICY), POLICY)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_same_inputs_give_the_same_bytes(pipeline: Path, tmp_path: Path) -> None
     assert (other / "dvc.lock").read_text() == (pipeline / "dvc.lock").read_text()
 
 
-BELOW_FEASIBILITY = {"train_feasibility@PointRobot", "train_policy@PointRobot", EVALUATE, "report"}
+BELOW_FEASIBILITY = {"train_feasibility@PointRobot", POLICY, EVALUATE, "report"}
 ACQUIRE = {"acquire@PointRobot"}
 CHANGES = {
     "tau": ({"tau": 0.8}, BELOW_FEASIBILITY | {"train_reward@PointRobot"}),
@@ -103,11 +104,21 @@ CHANGES = {
     # Wherever a file comes from, it is the same.
     "dataset_hosts": ({"dataset_hosts": ["http://mirror.example.org/"]}, set()),
     "drop_bad_rows": ({"drop_bad_rows": True}, {*TASK_STAGES, EVALUATE, "report"} - ACQUIRE),
-    "temperature": ({"feasible_temperature": 2}, {"train_policy@PointRobot", EVALUATE, "report"}),
-    "clip": ({"infeasible_clip": 100}, {"train_policy@PointRobot", EVALUATE, "report"}),
-    "T": ({"T": 4}, {"train_policy@PointRobot", EVALUATE, "report"}),
+    "temperature": ({"feasible_temperature": 2}, {POLICY, EVALUATE, "report"}),
+    "clip": ({"infeasible_clip": 100}, {POLICY, EVALUATE, "report"}),
+    "T": ({"T": 4}, {POLICY, EVALUATE, "report"}),
     "N": ({"N": 3}, {EVALUATE, "report"}),
     "episodes": ({"episodes": 10}, {EVALUATE, "report"}),
+    "policy_weights": ({"policy_weights": "ones"}, {POLICY, EVALUATE, "report"}),
+    "one more method": (
+        {"methods": ["FISOR", "BC"]},
+        {"train_policy@PointRobot-BC", "evaluate@PointRobot-BC", "report"},
+    ),
+    "a method's change": (
+        {"method_changes": {"FISOR": {"N": 3}}},
+        {POLICY, EVALUATE, "report"},
+    ),
+    "another method's change": ({"method_changes": {"BC": {"N": 3}}}, set()),
     "seeds": ({"seeds": 1}, BELOW_FEASIBILITY | {"train_reward@PointRobot"}),
 }
 

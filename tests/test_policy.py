@@ -16,18 +16,13 @@ from oracles import drawn_params, mlp, twins
 from project import ROOT
 
 import fisor
-from fisor import critics, diffusion, policy
+from fisor import acting, critics, diffusion, policy, weights
+from fisor.acting import PolicyNetworks, PolicyParams, load_all_seeds, load_policy
 from fisor.critics import CriticState, TrainedCritic
 from fisor.errors import InputError
 from fisor.networks import forward
 from fisor.params import Params, load_params
-from fisor.policy import (
-    PolicyNetworks,
-    PolicyParams,
-    PolicyState,
-    load_all_seeds,
-    load_policy,
-)
+from fisor.policy import PolicyState
 from fisor.transitions import Transitions
 
 SEEDS, CANDIDATES, ROWS = 2, 8, 30
@@ -87,7 +82,7 @@ def folder(
 ) -> Path:
     """A saved policy of two seeds."""
     folder = tmp_path_factory.mktemp("policy")
-    policy.save(folder, states, both_critics[0], params)
+    acting.save(folder, states.score_average, both_critics[0], params)
     return folder
 
 
@@ -134,7 +129,7 @@ def test_the_candidate_of_lowest_feasible_value_acts(
     Oracle: the same candidates drawn by `diffusion.sample`, judged by NumPy's twins, row by row.
     """
     parameters, key = of_seed(stacked, seed), jax.random.key(5)
-    act = jax.jit(partial(policy.act, networks, candidates=CANDIDATES))
+    act = jax.jit(partial(acting.act, networks, candidates=CANDIDATES))
     actions = np.asarray(act(parameters, data.observations, key))
 
     repeated = np.repeat(data.observations, CANDIDATES, axis=0)
@@ -155,7 +150,7 @@ def test_rows_of_a_batch_act_independently(
     networks: PolicyNetworks, stacked: PolicyParams, data: Transitions
 ) -> None:
     """Another observation in one row changes that row's action and no other."""
-    act = jax.jit(partial(policy.act, networks, of_seed(stacked, 0), candidates=CANDIDATES))
+    act = jax.jit(partial(acting.act, networks, of_seed(stacked, 0), candidates=CANDIDATES))
     other = data.observations.copy()
     other[1] += 0.5
     key = jax.random.key(6)
@@ -255,24 +250,24 @@ def test_a_policy_with_another_seeds_critic_is_refused(
 
 
 @pytest.fixture(scope="module")
-def weights(
+def weighed(
     params: Params, data: Transitions, both_critics: tuple[TrainedCritic, TrainedCritic]
 ) -> np.ndarray:
-    return np.asarray(policy.data_weights(params, data, *both_critics))
+    return np.asarray(weights.data_weights(params, data, *both_critics))
 
 
 def test_data_weights_are_equation_13_row_by_row(
     params: Params,
     data: Transitions,
     both_critics: tuple[TrainedCritic, TrainedCritic],
-    weights: np.ndarray,
+    weighed: np.ndarray,
 ) -> None:
     """Every seed weighs with its own critics: the larger Q_h, the smaller Q_r.
 
     Oracle: the four networks in NumPy, Eq. 13 with `math.exp` for one row after the other.
     """
     s, a = data.observations, data.actions
-    assert weights.shape == (SEEDS, ROWS)
+    assert weighed.shape == (SEEDS, ROWS)
     cases = set()
     for seed in range(SEEDS):
         q_h_params, v_h_params, q_r_params, v_r_params = (
@@ -288,10 +283,20 @@ def test_data_weights_are_equation_13_row_by_row(
                 expected, case = 0.0, "leads out"
             else:
                 expected, case = min(math.exp(3 * (q_r[row] - v_r[row])), 100.0), "feasible"
-            assert weights[seed, row] == pytest.approx(expected, rel=1e-4)
+            assert weighed[seed, row] == pytest.approx(expected, rel=1e-4)
             cases.add(case)
     assert cases == {"infeasible", "leads out", "feasible"}
     assert (params.feasible_temperature, params.infeasible_temperature) == (3, 5)
+
+
+def test_cloning_weighs_every_row_alike(
+    params: Params, data: Transitions, both_critics: tuple[TrainedCritic, TrainedCritic]
+) -> None:
+    """`policy_weights: ones` is behaviour cloning: 1 for every seed and row."""
+    cloning = dataclasses.replace(params, policy_weights="ones")
+    np.testing.assert_array_equal(
+        weights.data_weights(cloning, data, *both_critics), np.ones((SEEDS, ROWS))
+    )
 
 
 @pytest.mark.parametrize("block", [1, 7, ROWS])
@@ -300,13 +305,13 @@ def test_data_weights_do_not_depend_on_the_block(
     params: Params,
     data: Transitions,
     both_critics: tuple[TrainedCritic, TrainedCritic],
-    weights: np.ndarray,
+    weighed: np.ndarray,
     block: int,
 ) -> None:
     """Blocks of 1, 7 (the last one shorter) and all rows give the same weights.
 
     The tolerance is for matrix products of other shapes.
     """
-    monkeypatch.setattr(policy, "WEIGHT_ROWS", block)
-    by_blocks = policy.data_weights(params, data, *both_critics)
-    np.testing.assert_allclose(by_blocks, weights, rtol=1e-4)
+    monkeypatch.setattr(weights, "ROWS_AT_ONCE", block)
+    by_blocks = weights.data_weights(params, data, *both_critics)
+    np.testing.assert_allclose(by_blocks, weighed, rtol=1e-4)

@@ -13,13 +13,13 @@ import pytest
 from fake_environments import make_counting, make_failing
 from simulated import task_of
 
-from fisor import critics, diffusion, policy
+from fisor import acting, critics, diffusion, policy
+from fisor.acting import PolicyNetworks, PolicyParams
 from fisor.envs import Episode, make_environment
 from fisor.envs.pool import MOST_FAILURES, SimulatorPool
 from fisor.errors import InputError
 from fisor.evaluation import episode_table, episodes_in_flight, evaluate
 from fisor.params import Params
-from fisor.policy import PolicyNetworks, PolicyParams
 from fisor.rollouts import Rollouts, roll_out
 from fisor.tasks import Task
 
@@ -28,7 +28,7 @@ SEEDS = 2
 
 
 @pytest.fixture(scope="module")
-def acting(small_params: Callable[..., Params]) -> Callable[[int], Any]:
+def fresh_policy(small_params: Callable[..., Params]) -> Callable[[int], Any]:
     """A function (obs_dim) -> a fresh small policy of two seeds and two actions."""
     params = small_params(seeds=SEEDS)
 
@@ -37,7 +37,7 @@ def acting(small_params: Callable[..., Params]) -> Callable[[int], Any]:
         definitions = critics.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
 
         def of_seed(key: jax.Array) -> PolicyParams:
-            score = policy._init_score(network, key, observation_dim)
+            score = network.init_params(key, observation_dim)
             return PolicyParams(score, *definitions.init_params(key, observation_dim, 2))
 
         networks = PolicyNetworks(network, diffusion.schedule(params.T), definitions)
@@ -47,7 +47,7 @@ def acting(small_params: Callable[..., Params]) -> Callable[[int], Any]:
 
 
 @pytest.fixture(scope="module")
-def run(acting: Callable[[int], Any]) -> Callable[..., Rollouts]:
+def run(fresh_policy: Callable[[int], Any]) -> Callable[..., Rollouts]:
     """A function that rolls the small policy out in the fake environment."""
 
     def rolled(
@@ -59,7 +59,7 @@ def run(acting: Callable[[int], Any]) -> Callable[..., Rollouts]:
         task = task or task_of("BallRun", record_observations=True)
         with SimulatorPool(task, SEEDS * in_flight, make=make, **options) as pool:
             return roll_out(
-                *acting(3),
+                *fresh_policy(3),
                 task,
                 pool,
                 reset_seeds=LENGTHS,
@@ -171,7 +171,7 @@ def test_message_names_task_seed_episode_and_cause(
 
 
 def test_killed_from_outside_gives_the_same_rows(
-    acting: Callable[[int], Any], whole: Rollouts, capsys: pytest.CaptureFixture[str]
+    fresh_policy: Callable[[int], Any], whole: Rollouts, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A process killed between two steps: noticed at the next one."""
     task = task_of("BallRun", record_observations=True)
@@ -190,7 +190,7 @@ def test_killed_from_outside_gives_the_same_rows(
 
         pool.advance = killing  # type: ignore[method-assign]
         settings = {"reset_seeds": LENGTHS, "in_flight": 3, "candidates": 2, "seed": 11}
-        assert_equal(roll_out(*acting(3), task, pool, **settings), whole)
+        assert_equal(roll_out(*fresh_policy(3), task, pool, **settings), whole)
     assert "its process ended (SIGKILL)" in capsys.readouterr().err
 
 
@@ -243,11 +243,11 @@ def test_processes_do_without_jax() -> None:
 
 
 def test_real_episodes_are_those_of_one_environment(
-    acting: Callable[[int], Any], small_params: Callable[..., Params]
+    fresh_policy: Callable[[int], Any], small_params: Callable[..., Params]
 ) -> None:
     """BallRun, its horizon shortened: the policy's actions give the same in a lone environment."""
     task = task_of("BallRun", horizon_steps=20, record_observations=True)
-    networks, stacked = acting(7)
+    networks, stacked = fresh_policy(7)
     settings = small_params(seeds=SEEDS, episodes=3, N=2)
     rows = evaluate(networks, stacked, task, "FISOR", settings).to_pydict()
     assert rows["length"] == [20] * 6
@@ -263,7 +263,7 @@ def test_real_episodes_are_those_of_one_environment(
         key = jax.random.key(settings.evaluation_seed)
         for number in (1, 1, step):
             key = jax.random.fold_in(key, number)
-        (action,) = policy.act(networks, of_seed, observation[None], key, candidates=2)
+        (action,) = acting.act(networks, of_seed, observation[None], key, candidates=2)
         observation, reward, *_ = environment.step(np.asarray(action))
         returned += reward
     environment.close()

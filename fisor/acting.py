@@ -1,0 +1,170 @@
+"""A trained policy: on disk, and acting (N candidates, the one of lowest Q_h)."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fisor import checkpoint, critics, diffusion
+from fisor.critics import TrainedCritic
+from fisor.errors import InputError
+from fisor.networks import ScoreNetwork, forward
+from fisor.params import Params
+
+Array = jax.Array
+
+FEASIBILITY_FOLDER = "feasibility"  # the critic that chooses among candidates, inside a policy
+
+
+def save(directory: str | Path, score: Any, feasibility: TrainedCritic, params: Params) -> None:
+    """Write what acting needs: the score network and the feasibility critic, all seeds.
+
+    Args:
+        directory: an existing folder.
+        score: parameters of the score network that acts, stacked along `[seeds]`.
+        feasibility: the critic that chooses among candidates.
+        params: the score network's sizes and T.
+    """
+    sizes = {name: feasibility.config[name] for name in ("seeds", "observation_dim", "action_dim")}
+    config = sizes | {
+        "T": params.T,
+        "policy_blocks": params.policy_blocks,
+        "policy_units": params.policy_units,
+    }
+    checkpoint.save(directory, score, config)
+    critic_directory = Path(directory) / FEASIBILITY_FOLDER
+    critic_directory.mkdir()
+    checkpoint.save(critic_directory, {"q": feasibility.q, "v": feasibility.v}, feasibility.config)
+
+
+class PolicyNetworks(NamedTuple):
+    """A policy's definitions, with which its parameters act.
+
+    Attributes:
+        score: z_theta.
+        noise_schedule: of T levels.
+        critic: Q_h and V_h.
+    """
+
+    score: ScoreNetwork
+    noise_schedule: diffusion.Schedule
+    critic: critics.CriticNetworks
+
+
+class PolicyParams(NamedTuple):
+    """A policy's parameters, of one seed or stacked along `[seeds]`."""
+
+    score: Any
+    q_h: Any
+    v_h: Any
+
+
+def act(
+    networks: PolicyNetworks, params: PolicyParams, observations: Array, key: Array, candidates: int
+) -> Array:
+    """Draw N candidates for each observation; the one of lowest Q_h acts. Consumes `key`.
+
+    Args:
+        networks: definitions.
+        params: parameters of one seed.
+        observations: `[B, obs_dim]`.
+        key: a key.
+        candidates: N, at least 1.
+
+    Returns:
+        `[B, action_dim]` actions in [-1, 1].
+    """
+    repeated = jnp.repeat(observations, candidates, axis=0)
+
+    def predict_noise(noisy: Array, time: Array) -> Array:
+        return forward(networks.score, params.score, repeated, noisy, time)
+
+    shape = (repeated.shape[0], networks.score.action_dim)
+    actions = diffusion.sample(networks.noise_schedule, predict_noise, key, shape)
+    if candidates == 1:
+        return actions
+    q_h = forward(networks.critic.q, params.q_h, repeated, actions).max(axis=0)
+    safest = q_h.reshape(-1, candidates).argmin(axis=1)
+    grouped = actions.reshape(-1, candidates, actions.shape[-1])
+    return jnp.take_along_axis(grouped, safest[:, None, None], axis=1)[:, 0]
+
+
+def load_all_seeds(directory: str | Path) -> tuple[PolicyNetworks, PolicyParams, dict[str, Any]]:
+    """Read a policy folder: definitions, parameters stacked along `[seeds]`, configuration.
+
+    Raises:
+        InputError: a file is missing, cut short or of other shapes.
+    """
+    config = checkpoint.load_config(directory)
+    names = ("seeds", "observation_dim", "action_dim", "T", "policy_blocks", "policy_units")
+    seeds, observation_dim, action_dim, T, blocks, units = (
+        checkpoint.size(config, name, directory) for name in names
+    )
+    network = ScoreNetwork(action_dim, T, blocks, units, dropout=0.0)
+
+    def template() -> Any:
+        keys = jax.random.split(jax.random.key(0), seeds)
+        return jax.vmap(lambda key: network.init_params(key, observation_dim))(keys)
+
+    score = checkpoint.load(directory, template)
+    critic = critics.load(Path(directory) / FEASIBILITY_FOLDER)
+    for name in ("seeds", "observation_dim", "action_dim"):
+        if critic.config[name] != config[name]:
+            raise InputError(
+                f"{directory}: the policy has `{name}` {config[name]} and its critic, in "
+                f"{FEASIBILITY_FOLDER}, {critic.config[name]}"
+            )
+    networks = PolicyNetworks(network, diffusion.schedule(T), critic.networks)
+    return networks, PolicyParams(score, critic.q, critic.v), config
+
+
+class Policy:
+    """One trained seed, ready to act; made by `load_policy`."""
+
+    def __init__(self, networks: PolicyNetworks, params: PolicyParams, candidates: int) -> None:
+        """Compile `networks` for `params`; `load_policy` calls this."""
+        self._params = params
+        self._act = jax.jit(partial(act, networks, candidates=candidates))
+        self._feasible_value = jax.jit(partial(forward, networks.critic.v))
+
+    def act(self, observations: np.ndarray | Array, key: Array) -> Array:
+        """Choose actions: of N candidates each, the one of lowest Q_h.
+
+        Args:
+            observations: `[B, obs_dim]`.
+            key: a JAX key, consumed; the same key gives the same actions.
+
+        Returns:
+            `[B, action_dim]` actions in [-1, 1].
+        """
+        return self._act(self._params, jnp.asarray(observations, jnp.float32), key)
+
+    def feasible_value(self, observations: np.ndarray | Array) -> Array:
+        """V_h of `[B, obs_dim]` observations, `[B]`: at most 0 means feasible (Definition 2)."""
+        return self._feasible_value(self._params.v_h, jnp.asarray(observations, jnp.float32))
+
+
+def load_policy(directory: str | Path, seed: int = 0, N: int = 16) -> Policy:
+    """Load a trained policy; needs neither DVC nor the dataset.
+
+    Args:
+        directory: what train_policy wrote, such as data/policy/PointRobot/FISOR.
+        seed: which training seed acts, from 0.
+        N: candidates, of which the safest acts (Table 5: 16).
+
+    Returns:
+        An object with `act` and `feasible_value`.
+
+    Raises:
+        InputError: the folder is no whole policy.
+        ValueError: there is no such seed, or N is below 1.
+    """
+    networks, params, config = load_all_seeds(directory)
+    if not 0 <= seed < config["seeds"]:
+        raise ValueError(f"seed must be 0 to {config['seeds'] - 1} in {directory}, not {seed}")
+    if N < 1:
+        raise ValueError(f"N must be at least 1, not {N}")
+    return Policy(networks, jax.tree.map(lambda stacked: stacked[seed], params), N)
