@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from fisor import plots
+from fisor.collect.coverage import ENOUGH, coverage
 from fisor.errors import InputError
 from fisor.tasks import Task
 
@@ -31,11 +32,12 @@ def section(task: Task, labels: Path, picture: Path, link: str) -> tuple[dict[st
             raise InputError(f"{labels / name}: there is no such file; `dvc repro` makes it")
     summary = json.loads((labels / "summary.json").read_text(encoding="utf-8"))
     episodes = pl.read_parquet(labels / "episodes.parquet")
+    all_returns, all_costs = episodes["returns"].to_numpy(), episodes["costs"].to_numpy()
     plots.return_against_cost(
         picture,
         task.name,
-        episodes["returns"].to_numpy(),
-        episodes["costs"].to_numpy(),
+        all_returns,
+        all_costs,
         task.cost_limit,
         task.reference_returns,
     )
@@ -53,6 +55,13 @@ def section(task: Task, labels: Path, picture: Path, link: str) -> tuple[dict[st
         "episodes without a violation": _share(safe, count),
         "transitions that violate": f"{100 * summary['violating_transitions_share']:.1f} %",
     }
+    if task.acquire["source"] == "collect" and "highest_cost" in task.acquire:
+        highest_cost = task.acquire["highest_cost"]
+        covered = coverage(task, highest_cost, all_returns, all_costs)
+        summary["covered_share_of_returns"] = covered.return_share
+        summary["covered_share_of_costs"] = covered.cost_share
+        rows["covered of the returns of normalised reward 0 to 1"] = _covered(covered.return_share)
+        rows[f"covered of the costs 0 to {highest_cost:g}"] = _covered(covered.cost_share)
     if changes := {name: number for name, number in summary["changes"].items() if number}:
         rows["changed on conversion"] = ", ".join(
             f"{name.replace('_', ' ')}: {number:,}" for name, number in changes.items()
@@ -72,6 +81,11 @@ def source(task: Task) -> str:
     if task.acquire["source"] == "dsrl":
         return f"DSRL's file `{task.acquire['file']}`"
     return "collected by stage `acquire`, not DSRL's"
+
+
+def _covered(share: float) -> str:
+    poor = "" if share >= ENOUGH else " (**less than half**: more `environment_steps` may help)"
+    return f"{100 * share:.0f} %{poor}"
 
 
 def _share(part: int, whole: int) -> str:

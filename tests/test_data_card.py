@@ -81,3 +81,13 @@ def test_missing_file_is_named(name: str, tmp_path: Path, labels: Path, task: Ta
     (labels / name).unlink()
     with pytest.raises(InputError, match=name):
         data_card.section(task, labels, tmp_path / "a.png", "a.png")
+
+
+def test_a_collected_dataset_says_what_it_covers(tmp_path: Path, labels: Path, task: Task) -> None:
+    """Returns -2 to 7.5 of -3 to 8.25 are 84 %; costs 0 to 9 of 0 to 20 are 45 %, which is said."""
+    collected = dataclasses.replace(task, acquire={"source": "collect", "highest_cost": 20})
+    figures, text = data_card.section(collected, labels, tmp_path / "a.png", "figures/a.png")
+    assert "| covered of the returns of normalised reward 0 to 1 | 84 % |" in text
+    assert "| covered of the costs 0 to 20 | 45 % (**less than half**" in text
+    assert figures["covered_share_of_returns"] == pytest.approx(9.5 / 11.25)
+    assert figures["covered_share_of_costs"] == pytest.approx(9 / 20)
