@@ -96,3 +96,12 @@ def opened() -> Iterator[list[gymnasium.Env]]:
     yield environments
     for environment in environments:
         environment.close()
+
+
+# They run the project in small, for minutes: left to the end, one of them would run alone.
+LONGEST_FIRST = ("test_pipeline", "test_readme")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; pytest-xdist hands files out in this order."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST_FIRST)
