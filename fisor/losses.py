@@ -55,6 +55,11 @@ def reward_target(
     return reward + gamma * jnp.where(terminal, 0.0, next_value)
 
 
+def clipped_exp(exponent: jax.Array, largest: float) -> jax.Array:
+    """exp of `[...]` exponents, at most `largest`; never overflows on the way."""
+    return jnp.exp(jnp.minimum(exponent, jnp.log(largest)))
+
+
 def policy_weight(
     reward_advantage: jax.Array,
     q_h: jax.Array,
@@ -82,10 +87,6 @@ def policy_weight(
     Returns:
         `[...]` weights, at least 0.
     """
-
-    def clipped_exp(exponent: jax.Array, largest: float) -> jax.Array:
-        return jnp.exp(jnp.minimum(exponent, jnp.log(largest)))  # never overflows on the way
-
     feasible = clipped_exp(feasible_temperature * reward_advantage, feasible_clip)
     infeasible = clipped_exp(-infeasible_temperature * (q_h - v_h), infeasible_clip)
     return jnp.where(v_h <= 0, jnp.where(q_h <= 0, feasible, 0.0), infeasible)

@@ -62,7 +62,9 @@ class Params:
     hidden_units: int = _number(1, 65536)
     timeouts_are_terminal: bool = _free()
     training_steps: int = _number(1)
-    policy_weights: str = _one_of("fisor", "ones")
+    policy_weights: str = _one_of(
+        "fisor", "feasible_only", "unconstrained", "imitation", "ones"
+    )
     feasible_temperature: float = _number(0)
     infeasible_temperature: float = _number(0)
     feasible_clip: float = _number(1)

@@ -281,8 +281,12 @@ def test_a_method_changes_its_own_stages_only(tmp_path: Path) -> None:
         ({"method_changes": {"FISOR": {"tau": 0.8}}}, "`method_changes.FISOR`: `tau` is none of"),
         ({"method_changes": {"FISOR": 3}}, "`method_changes` must be a line `METHOD:"),
         ({"method_changes": [1]}, "`method_changes` must be a line `METHOD:"),
-        ({"policy_weights": "two"}, "`policy_weights` must be one of fisor, ones, not 'two'"),
-        ({"policy_weights": 1}, "`policy_weights` must be one of fisor, ones, not 1"),
+        (
+            {"policy_weights": "two"},
+            "`policy_weights` must be one of fisor, feasible_only, "
+            "unconstrained, imitation, ones, not 'two'",
+        ),
+        ({"policy_weights": 1}, "`policy_weights` must be one of fisor"),
     ],
 )
 def test_wrong_methods_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
