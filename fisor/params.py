@@ -52,6 +52,8 @@ class Params:
     dataset_hosts: tuple[str, ...] = _addresses()
     drop_bad_rows: bool = _free()
     M: float = _number(0, exclusive=True)
+    feasibility: str = _one_of("reachability", "cost_value")
+    cost_value_threshold: float = _number(0)
     tau: float = _number(0.5, 1, exclusive=True)
     gamma: float = _number(0, 1, exclusive=True)
     soft_update: float = _number(0, 1, exclusive=True)

@@ -49,6 +49,7 @@ def task_and_regions(
     slices: Sequence[Slice],
     truths: Sequence[SliceTruth],
     feasible_values: Sequence[np.ndarray],
+    symbol: str,
 ) -> None:
     """The paper's Figure 1: task, data, and learned against true feasible region.
 
@@ -57,7 +58,8 @@ def task_and_regions(
         data_positions: `[n, 2]` positions of the dataset.
         slices: speed and heading of each region.
         truths: of each slice.
-        feasible_values: for each slice `[seeds, n * n]` V_h.
+        feasible_values: for each slice `[seeds, n * n]`, above 0 where infeasible.
+        symbol: what these are: V_h, or a cost value less its threshold.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(13.2, 3.2))
@@ -84,9 +86,9 @@ def task_and_regions(
         for axes, letter in zip(panels[2:], "cdefgh", strict=False):
             axes.set_title(f"({letter}) {axes.get_title()}")
         mappable = panels[-1].collections[0]
-        figure.colorbar(mappable, ax=panels[-1], shrink=0.75, label="learned $V_h$, first seed")
+        figure.colorbar(mappable, ax=panels[-1], shrink=0.75, label=f"learned {symbol}, first seed")
         handles = [
-            Line2D([], [], color=LEARNED, label="learned $V_h = 0$, a line a seed"),
+            Line2D([], [], color=LEARNED, label=f"learned {symbol} = 0, a line a seed"),
             Line2D([], [], color=TRUE, ls="--", label="true boundary, all manoeuvres"),
             Line2D([], [], color=TRUE, ls=":", label="paper's truth, one manoeuvre a hazard"),
         ]

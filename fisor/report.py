@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from fisor import critics, data_card, plots, regions
+from fisor.critics import TrainedCritic
 from fisor.errors import InputError
 from fisor.outputs import whole_directory
 from fisor.params import Params
@@ -122,7 +123,13 @@ def _task_section(
     picture = f"{task.name}/dataset.png"
     card, text = data_card.section(task, files.labels(), figures / picture, f"figures/{picture}")
     metrics: dict[str, Any] = {"data": card}
+    critic = critics.load(files.critic("feasibility"))
     parts = [f"## {task.name}\n", text, "### Results\n"]
+    if critic.config["feasibility"] == "cost_value":
+        parts.append(
+            "Without Hamilton-Jacobi reachability: what is called V_h below is the cost value V_c, "
+            f"feasible where it is at most {critic.config['threshold']:g}.\n"
+        )
     simulated = task.suite in SUITE_TITLES
     rows = []
     for method in params.methods:
@@ -135,7 +142,7 @@ def _task_section(
         metrics["source"] = data_card.source(task)
         metrics["papers_FISOR"] = papers_figures(task)
     if task.suite == "point_robot":
-        region_metrics, text = _region_section(files, params.methods, figures / task.name)
+        region_metrics, text = _region_section(files, critic, params.methods, figures / task.name)
         metrics["feasible_region"] = region_metrics
         parts.append(text)
     drawn = {}
@@ -163,9 +170,9 @@ def _task_section(
 
 
 def _region_section(
-    files: TaskFiles, methods: Iterable[str], figures: Path
+    files: TaskFiles, critic: TrainedCritic, methods: Iterable[str], figures: Path
 ) -> tuple[dict[str, Any], str]:
-    critic = critics.load(files.critic("feasibility"))
+    cost_value = critic.config["feasibility"] == "cost_value"
     truths = {where: regions.slice_truth(where) for where in regions.SLICES}
     learned = {where: critic.values(truth.observations) for where, truth in truths.items()}
     rows, per_slice = [], {}
@@ -194,6 +201,7 @@ def _region_section(
         drawn,
         [truths[where] for where in drawn],
         [learned[where] for where in drawn],
+        f"$V_c - {critic.config['threshold']:g}$" if cost_value else "$V_h$",
     )
     trajectories = []
     for method in methods:

@@ -36,7 +36,7 @@ class Transitions(NamedTuple):
         actions: `[n, action_dim]` a, in [-1, 1].
         next_observations: `[n, obs_dim]` s'.
         rewards: `[n]` r, scaled where the caller says so.
-        violations: `[n]` h, above 0 where the constraint is violated.
+        violations: `[n]` h, above 0 where the constraint is violated; for a cost value, the cost.
         terminals: `[n]` bool, whether nothing follows.
     """
 

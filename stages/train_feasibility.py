@@ -1,16 +1,19 @@
-"""Learn the feasible values Q_h and V_h (Eq. 7-9)."""
+"""Learn the feasible values Q_h and V_h (Eq. 7-9), or a cost value in their place."""
 
 from fisor import command, critics, feasibility
 from fisor.outputs import whole_directory
 from fisor.params import load_for_stage
 from fisor.training import fit, write_curve
-from fisor.transitions import load
+from fisor.transitions import load, read_table, vector
 
 
 def main(task: str, transitions: str, labels: str, out: str) -> None:
     """Train every seed's feasibility critic; write the checkpoint and curve.csv."""
     params, _ = load_for_stage("feasibility", task)
     data = load(transitions, f"{labels}/violations.parquet", params.timeouts_are_terminal)
+    if params.feasibility == feasibility.COST_VALUE:
+        costs = vector(read_table(transitions, ("cost",)), "cost", transitions)
+        data = data._replace(violations=costs)
     states, curve = fit(
         feasibility.init(params, data),
         feasibility.update(params),
@@ -20,7 +23,8 @@ def main(task: str, transitions: str, labels: str, out: str) -> None:
         name=f"train_feasibility {task}",
     )
     with whole_directory(out) as directory:
-        critics.save(directory, states, critics.config_of(params, data))
+        states = feasibility.at_most_zero_is_feasible(params, states)
+        critics.save(directory, states, feasibility.config_of(params, data))
         write_curve(directory / "curve.csv", curve)
 
 

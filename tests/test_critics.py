@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -41,18 +40,30 @@ def unlike_state(params: Params, rows: Transitions) -> CriticState:
     return CriticState(q, v, q_target, zeros(fresh.q_optimiser), zeros(fresh.v_optimiser))
 
 
-@pytest.fixture(scope="module", params=[feasibility, reward], ids=["feasibility", "reward"])
+@pytest.fixture(scope="module", params=["reachability", "cost_value", "reward"])
 def one_update(
     request: pytest.FixtureRequest,
     small_params: Callable[..., Params],
     random_transitions: Callable[..., Transitions],
-) -> tuple[ModuleType, OneUpdate]:
-    params = small_params(soft_update=0.125, learning_rate=1e-2, gamma=0.9, tau=0.9)
+) -> tuple[str, OneUpdate]:
+    """What is learned, and one update of it."""
+    module = reward if request.param == "reward" else feasibility
+    kind = "reachability" if request.param == "reward" else request.param
+    settings = {"soft_update": 0.125, "learning_rate": 1e-2, "gamma": 0.9, "tau": 0.9}
+    params = small_params(feasibility=kind, **settings)
     rows = random_transitions(7)
     before = unlike_state(params, rows)
-    step = jax.jit(request.param.update(params))
+    step = jax.jit(module.update(params))
     after, metrics = step(before, (rows, ()), jax.random.key(0))
     return request.param, OneUpdate(rows, before, after, metrics, params)
+
+
+def target_of(learned: str, rows: Transitions, next_v: np.ndarray) -> np.ndarray:
+    """Eq. 9, c + gamma V_c, or Eq. 16, written out at gamma = 0.9."""
+    h = rows.violations
+    if learned == "reachability":
+        return np.where(rows.terminals, h, 0.1 * h + 0.9 * np.maximum(h, next_v))
+    return (h if learned == "cost_value" else rows.rewards) + 0.9 * next_v * ~rows.terminals
 
 
 def asymmetric_square(difference: np.ndarray, tau: float) -> np.ndarray:
@@ -61,23 +72,19 @@ def asymmetric_square(difference: np.ndarray, tau: float) -> np.ndarray:
 
 
 def test_losses_are_those_of_numpy_forward_passes(
-    one_update: tuple[ModuleType, OneUpdate],
+    one_update: tuple[str, OneUpdate],
 ) -> None:
     """V learns from the target Q of both twins, then Q from the V just updated (Algorithm 1).
 
-    Oracle: both networks in NumPy float64, Eq. 8-9 and 15-16 written out.
+    Oracle: both networks in NumPy float64, Eq. 8-9 and 15-16 written out, and the cost value's.
     """
-    module, did = one_update
+    learned, did = one_update
     rows, before, after = did.rows, did.before, did.after
     both = twins(before.q_target, rows.observations, rows.actions)
     v, next_v = mlp(before.v, rows.observations), mlp(after.v, rows.next_observations)
-    if module is feasibility:
-        value_loss = asymmetric_square(v - both.max(0), 0.9)
-        h = rows.violations
-        target = np.where(rows.terminals, h, 0.1 * h + 0.9 * np.maximum(h, next_v))
-    else:
-        value_loss = asymmetric_square(both.min(0) - v, 0.9)
-        target = rows.rewards + 0.9 * next_v * ~rows.terminals
+    sided = both.min(0) - v if learned == "reward" else v - both.max(0)
+    value_loss = asymmetric_square(sided, 0.9)
+    target = target_of(learned, rows, next_v)
     q = twins(before.q, rows.observations, rows.actions)
     expected = {
         "v_loss": value_loss.mean(),
@@ -90,24 +97,20 @@ def test_losses_are_those_of_numpy_forward_passes(
         assert float(did.metrics[name]) == pytest.approx(value, rel=1e-5), name
 
 
-def test_first_step_goes_against_the_gradient(one_update: tuple[ModuleType, OneUpdate]) -> None:
+def test_first_step_goes_against_the_gradient(one_update: tuple[str, OneUpdate]) -> None:
     """Adam's first step moves each weight by the learning rate against its gradient's sign.
 
     Oracle: differences of the NumPy losses for single weights of V and of either twin.
     """
-    module, did = one_update
+    learned, did = one_update
     rows, before, after = did.rows, did.before, did.after
     both = twins(before.q_target, rows.observations, rows.actions)
     next_v = mlp(after.v, rows.next_observations)
-    if module is feasibility:
-        h = rows.violations
-        target = np.where(rows.terminals, h, 0.1 * h + 0.9 * np.maximum(h, next_v))
-    else:
-        target = rows.rewards + 0.9 * next_v * ~rows.terminals
+    target = target_of(learned, rows, next_v)
 
     def v_loss(v: Any) -> float:
         values = mlp(v, rows.observations)
-        sided = values - both.max(0) if module is feasibility else both.min(0) - values
+        sided = both.min(0) - values if learned == "reward" else values - both.max(0)
         return asymmetric_square(sided, 0.9).mean()
 
     def q_loss(q: Any) -> float:
@@ -132,7 +135,7 @@ def test_first_step_goes_against_the_gradient(one_update: tuple[ModuleType, OneU
     assert checked > 30
 
 
-def test_target_network_moves_by_soft_update(one_update: tuple[ModuleType, OneUpdate]) -> None:
+def test_target_network_moves_by_soft_update(one_update: tuple[str, OneUpdate]) -> None:
     """The target becomes 7/8 of itself and 1/8 of the updated Q, weight by weight."""
     _, did = one_update
     expected = jax.tree.map(
@@ -205,6 +208,45 @@ def test_timeouts_end_targets_only_where_asked(
     np.testing.assert_allclose(actual, feasible_targets)
 
 
+# The cost value ------------------------------------------------------------------------------------
+
+
+def test_the_threshold_is_taken_off_what_is_saved(
+    small_params: Callable[..., Params],
+    random_transitions: Callable[..., Transitions],
+    tmp_path: Path,
+) -> None:
+    """Saved and read back, V and both Q are the trained ones less 0.25, at every state and seed.
+
+    So V of at most 0 means V_c of at most 0.25. With reachability nothing is taken off. Oracle:
+    the trained parameters' networks in NumPy.
+    """
+    rows = random_transitions(7)
+    networks = critics.CriticNetworks.of_size(2, 8)
+    q, v = drawn_params(lambda key: networks.init_params(key, 3, 2), seed=5, seeds=2)
+    trained = CriticState(q=None, v=v, q_target=q, q_optimiser=None, v_optimiser=None)
+    for kind, threshold in (("cost_value", 0.25), ("reachability", 0.0)):
+        params = small_params(feasibility=kind, cost_value_threshold=0.25)
+        (tmp_path / kind).mkdir()
+        states = feasibility.at_most_zero_is_feasible(params, trained)
+        critics.save(tmp_path / kind, states, feasibility.config_of(params, rows))
+        loaded = critics.load(tmp_path / kind)
+        assert (loaded.config["feasibility"], loaded.config["threshold"]) == (kind, threshold)
+        for seed in range(2):
+            q_of, v_of, loaded_q = (
+                jax.tree.map(lambda stacked, seed=seed: stacked[seed], tree)
+                for tree in (q, v, loaded.q)
+            )
+            expected = mlp(v_of, rows.observations) - threshold
+            np.testing.assert_allclose(
+                loaded.values(rows.observations)[seed], expected, rtol=1e-5, atol=1e-6
+            )
+            inputs = rows.observations, rows.actions
+            np.testing.assert_allclose(
+                twins(loaded_q, *inputs), twins(q_of, *inputs) - threshold, rtol=1e-5, atol=1e-6
+            )
+
+
 # A world with a cliff -----------------------------------------------------------------------------
 
 CELLS, SPEEDS = 10, 4
@@ -230,15 +272,22 @@ def doomed_states() -> np.ndarray:
             return doomed
 
 
-def test_known_feasible_region_is_found(small_params: Callable[..., Params]) -> None:
-    """V_h > 0 exactly in the states from which the cliff cannot be avoided, for every seed.
+@pytest.mark.parametrize(
+    "kind", ["reachability", pytest.param("cost_value", marks=pytest.mark.slow)]
+)
+def test_known_feasible_region_is_found(small_params: Callable[..., Params], kind: str) -> None:
+    """V > 0 exactly in the states from which the cliff cannot be avoided, for every seed.
 
     Oracle: backward iteration over the states. A cart of speed 3 needs six cells to stop, so ten
     of the doomed states lie before the cliff, where h itself is -1. tau is close to 1 because the
     oracle, as Eq. 7, lets the best action alone decide, which the expectile then nearly does.
+
+    The cost value, where the cliff costs 1 a step, is 0 where it can be avoided; its threshold is
+    far above the network's error and far below the least value of a doomed state, 10 * 0.9^4.
     """
     states = list(np.ndindex(CELLS, SPEEDS))
     moves = [(state, change) for state in states for change in CHANGES]
+    safe = 0.0 if kind == "cost_value" else -1.0  # a cost, or h
     one_hot = np.eye(len(states), dtype=np.float32)
     index = {state: number for number, state in enumerate(states)}
     data = Transitions(
@@ -246,10 +295,12 @@ def test_known_feasible_region_is_found(small_params: Callable[..., Params]) -> 
         actions=np.array([[change] for _, change in moves], np.float32),
         next_observations=np.stack([one_hot[index[drive(*s, change)]] for s, change in moves]),
         rewards=np.zeros(len(moves), np.float32),
-        violations=np.array([1.0 if c == CELLS - 1 else -1.0 for (c, _), _ in moves], np.float32),
+        violations=np.array([1.0 if c == CELLS - 1 else safe for (c, _), _ in moves], np.float32),
         terminals=np.zeros(len(moves), bool),
     )
     params = small_params(
+        feasibility=kind,
+        cost_value_threshold=2.0,
         hidden_units=32,
         learning_rate=2e-3,
         soft_update=0.02,
@@ -267,6 +318,7 @@ def test_known_feasible_region_is_found(small_params: Callable[..., Params]) -> 
         batch_size=params.value_batch_size,
         name="cliff",
     )
+    trained = feasibility.at_most_zero_is_feasible(params, trained)
     doomed = doomed_states()
     assert doomed[:-1].sum() == 10
     for seed in range(params.seeds):
