@@ -1,7 +1,7 @@
 """From DSRL's HDF5 layout to Parquet: what differs from file to file is evened out, and said."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,15 @@ CHUNK_BYTES = 16 << 20  # read at a time; some five times as much is in memory
 ACTION_TOLERANCE = 1e-6  # beyond [-1, 1] by rounding: clipped
 NAMED_ROWS = 5  # of the unusable ones, in the message
 
+Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (episodes, rewards) of rows -> episodes
+
 
 @dataclasses.dataclass
 class Changes:
     """What a conversion changed of the raw rows; each is 0 for a file that needs nothing.
 
     Attributes:
+        episodes_left_out: not chosen.
         unusable_rows: left out: NaN, infinite, action out of bounds or negative cost.
         rebuilt_next_observations: taken from the next row, as the file has none.
         rows_without_successor: left out: last of an episode that ends by a timeout or by the
@@ -41,6 +44,7 @@ class Changes:
         clipped_actions: beyond [-1, 1] by no more than `ACTION_TOLERANCE`.
     """
 
+    episodes_left_out: int = 0
     unusable_rows: int = 0
     rebuilt_next_observations: int = 0
     rows_without_successor: int = 0
@@ -50,6 +54,7 @@ class Changes:
     def sentences(self) -> list[str]:
         """What was changed, in words; empty if nothing was."""
         words = {
+            "episodes_left_out": "episodes left out by `data_share` or `expert_return`",
             "unusable_rows": "unusable rows left out (NaN, infinite, action out of bounds, or "
             "negative cost)",
             "rebuilt_next_observations": "next observations taken from the next row of the "
@@ -66,7 +71,12 @@ class Changes:
 
 
 def convert(
-    raw_path: str | Path, parquet_path: str | Path, task: Task, *, drop_bad_rows: bool
+    raw_path: str | Path,
+    parquet_path: str | Path,
+    task: Task,
+    *,
+    drop_bad_rows: bool,
+    choose: Choose | None = None,
 ) -> Changes:
     """Turn an HDF5 file of DSRL's layout into Parquet, chunk by chunk, in bounded memory.
 
@@ -80,13 +90,15 @@ def convert(
         parquet_path: the Parquet file to make.
         task: whose facts go into the file's metadata.
         drop_bad_rows: leave rows out that cannot be used, instead of refusing the file.
+        choose: from each raw row's episode and reward to `[episodes]` bool, which episodes are
+            wanted; None wants all.
 
     Returns:
         What was changed; it stands in the file's metadata, too.
 
     Raises:
         InputError: a field is missing or of another shape, or rows cannot be used (and are not to
-            be left out); names the field and the rows.
+            be left out); names the field and the rows. And as `choose`.
     """
     with datasets.open_hdf5(raw_path) as file:
         wanted = [*COLUMNS, *([datasets.DENSE_VIOLATIONS] if task.dense_violation else [])]
@@ -108,7 +120,8 @@ def convert(
         observation_dim, action_dim = file["observations"].shape[1], file["actions"].shape[1]
         schema = transitions.schema(observation_dim, action_dim, task.dense_violation, facts)
         reader = _Reader(file, wanted, raw_path, drop_bad_rows)
-        chunks = _with_episodes(reader.chunks())
+        chosen = reader.chosen_episodes(choose) if choose else None
+        chunks = _with_episodes(reader.chunks(chosen))
         transitions.write_parquet(parquet_path, schema, chunks, lambda: vars(reader.changes))
     return reader.changes
 
@@ -147,8 +160,19 @@ class _Reader:
         self.rows: int = file["rewards"].shape[0]
         self.named: list[str] = []  # the first unusable rows
 
-    def chunks(self) -> Iterator[dict[str, np.ndarray]]:
+    def chosen_episodes(self, choose: Choose) -> np.ndarray:
+        """`[raw episodes]` bool: what `choose` says of them; counts the others."""
+        ends = np.any([self.file[name][:].reshape(-1) != 0 for name in FLAGS], axis=0)
+        rewards = transitions.as_float32(self.file["rewards"][:].reshape(-1))
+        chosen = choose(np.cumsum(ends) - ends, rewards)
+        self.changes.episodes_left_out = int((~chosen).sum())
+        return chosen
+
+    def chunks(self, chosen: np.ndarray | None = None) -> Iterator[dict[str, np.ndarray]]:
         """The columns of usable rows, and the `raw_episode` that each belongs to.
+
+        Args:
+            chosen: `[raw episodes]` bool, those that are wanted; None wants all.
 
         Raises:
             InputError: at the end, if rows cannot be used.
@@ -162,6 +186,8 @@ class _Reader:
             chunk["raw_episode"] = episode + np.cumsum(ends) - ends
             episode += int(ends.sum())
             usable = self._usable(chunk, first)
+            if chosen is not None:
+                usable &= chosen[chunk["raw_episode"]]
             if self.rebuild:
                 usable &= self._rebuilt(chunk, usable)
             if not usable.all():

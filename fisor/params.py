@@ -51,6 +51,9 @@ class Params:
     seeds: int = _number(1, 1000)
     dataset_hosts: tuple[str, ...] = _addresses()
     drop_bad_rows: bool = _free()
+    data_share: float = _number(1e-6, 1)
+    data_share_seed: int = _number(0)
+    expert_return: float | None = _number(-math.inf)
     M: float = _number(0, exclusive=True)
     feasibility: str = _one_of("reachability", "cost_value")
     cost_value_threshold: float = _number(0)
@@ -110,9 +113,11 @@ def _checked(name: str, value: Any, field: dataclasses.Field, source: str) -> An
         if not isinstance(value, dict) or not all(isinstance(c, dict) for c in value.values()):
             raise refuse("a line `METHOD: {parameter: value, ...}` for each method")
         return value
-    whole = field.type is int
+    whole, optional = field.type is int, field.type == float | None
+    if optional and value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        raise refuse("a whole number" if whole else "a number")
+        raise refuse("a number or null" if optional else "a whole number" if whole else "a number")
     low, high, exclusive = (field.metadata[k] for k in ("low", "high", "exclusive"))
     inside = low < value < high if exclusive else low <= value <= high
     if not (inside and math.isfinite(value)):

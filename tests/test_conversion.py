@@ -388,8 +388,8 @@ def test_actions_out_of_bounds_by_rounding_are_clipped(kind: type, converted: Ca
 def test_changes_are_said_with_their_counts() -> None:
     """A sentence for each change that was made, none for those that were not."""
     assert Changes().sentences() == []
-    said = Changes(1, 2000, 3, 1, 5).sentences()
-    assert [sentence.split()[0] for sentence in said] == ["1", "2,000", "3", "1", "5"]
+    said = Changes(7, 1, 2000, 3, 1, 5).sentences()
+    assert [sentence.split()[0] for sentence in said] == ["7", "1", "2,000", "3", "1", "5"]
 
 
 def test_dataset_without_rows_is_refused(tmp_path: Path, converted: Callable) -> None:

@@ -82,6 +82,14 @@ def test_every_task_of_the_repository_loads(name: str) -> None:
             assert getattr(params, key) == value
 
 
+@pytest.mark.parametrize(("value", "expected"), [(None, None), (220, 220.0), (-1.5, -1.5)])
+def test_a_bound_may_be_none(value: Any, expected: float | None, tmp_path: Path) -> None:
+    """`expert_return` is a number or null, and a whole number becomes a float."""
+    given = load_params(params_file(tmp_path, expert_return=value)).expert_return
+    assert given == expected
+    assert type(given) is type(expected)
+
+
 def test_run_names_tasks_of_the_table() -> None:
     """What params.yaml runs is in tasks.yaml."""
     assert set(load_params(ROOT / "params.yaml").run) <= values_of("tasks.yaml").keys()
@@ -109,6 +117,8 @@ def test_missing_parameter_is_named(name: str, tmp_path: Path) -> None:
         ("tau", True, "a number"),
         ("tau", None, "a number"),
         ("learning_rate", "3e-4", "a number"),  # what YAML makes of an exponent without a point
+        ("expert_return", "high", "a number or null"),
+        ("expert_return", True, "a number or null"),
         ("seeds", 2.0, "a whole number"),
         ("seeds", True, "a whole number"),
         ("training_steps", "many", "a whole number"),
@@ -132,6 +142,9 @@ def test_mistyped_parameter_is_named(name: str, value: Any, expected: str, tmp_p
     ("name", "value", "bounds"),
     [
         ("seeds", 0, "at least 1 and at most 1000"),
+        ("data_share", 0, "at least 1e-06 and at most 1"),
+        ("data_share", 1.01, "at least 1e-06 and at most 1"),
+        ("cost_value_threshold", -0.001, "at least 0"),
         ("M", 0, "above 0"),
         ("M", -1.0, "above 0"),
         ("tau", 0.5, "above 0.5 and below 1"),
