@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fisor import checkpoint, critics, diffusion
+from fisor import checkpoint, critics, diffusion, gaussian_policy
 from fisor.critics import TrainedCritic
 from fisor.errors import InputError
+from fisor.gaussian_policy import GaussianNetwork
 from fisor.networks import ScoreNetwork, forward
 from fisor.params import Params
 
@@ -20,16 +21,17 @@ FEASIBILITY_FOLDER = "feasibility"  # the critic that chooses among candidates, 
 
 
 def save(directory: str | Path, score: Any, feasibility: TrainedCritic, params: Params) -> None:
-    """Write what acting needs: the score network and the feasibility critic, all seeds.
+    """Write what acting needs: the policy's network and the feasibility critic, all seeds.
 
     Args:
         directory: an existing folder.
-        score: parameters of the score network that acts, stacked along `[seeds]`.
+        score: parameters of the network that acts, stacked along `[seeds]`.
         feasibility: the critic that chooses among candidates.
-        params: the score network's sizes and T.
+        params: which policy it is, its network's sizes, and T.
     """
     sizes = {name: feasibility.config[name] for name in ("seeds", "observation_dim", "action_dim")}
     config = sizes | {
+        "policy": params.policy,
         "T": params.T,
         "policy_blocks": params.policy_blocks,
         "policy_units": params.policy_units,
@@ -44,14 +46,16 @@ class PolicyNetworks(NamedTuple):
     """A policy's definitions, with which its parameters act.
 
     Attributes:
-        score: z_theta.
-        noise_schedule: of T levels.
+        score: z_theta; of the ablation without diffusion, the Gaussian.
+        noise_schedule: of T levels; a Gaussian has no use for it.
         critic: Q_h and V_h.
+        sampler: a name in `diffusion.SAMPLERS`.
     """
 
-    score: ScoreNetwork
+    score: ScoreNetwork | GaussianNetwork
     noise_schedule: diffusion.Schedule
     critic: critics.CriticNetworks
+    sampler: str = "ddpm"
 
 
 class PolicyParams(NamedTuple):
@@ -78,18 +82,27 @@ def act(
         `[B, action_dim]` actions in [-1, 1].
     """
     repeated = jnp.repeat(observations, candidates, axis=0)
-
-    def predict_noise(noisy: Array, time: Array) -> Array:
-        return forward(networks.score, params.score, repeated, noisy, time)
-
-    shape = (repeated.shape[0], networks.score.action_dim)
-    actions = diffusion.sample(networks.noise_schedule, predict_noise, key, shape)
+    actions = _draw(networks, params, repeated, key)
     if candidates == 1:
         return actions
     q_h = forward(networks.critic.q, params.q_h, repeated, actions).max(axis=0)
     safest = q_h.reshape(-1, candidates).argmin(axis=1)
     grouped = actions.reshape(-1, candidates, actions.shape[-1])
     return jnp.take_along_axis(grouped, safest[:, None, None], axis=1)[:, 0]
+
+
+def _draw(networks: PolicyNetworks, params: PolicyParams, observations: Array, key: Array) -> Array:
+    """One action of the policy for each observation, `[B, action_dim]`. Consumes `key`."""
+    network = networks.score
+    if isinstance(network, GaussianNetwork):
+        return gaussian_policy.sample(network, params.score, observations, key)
+
+    def predict_noise(noisy: Array, time: Array) -> Array:
+        return forward(network, params.score, observations, noisy, time)
+
+    shape = (observations.shape[0], network.action_dim)
+    sample = diffusion.SAMPLERS[networks.sampler]
+    return sample(networks.noise_schedule, predict_noise, key, shape)
 
 
 def load_all_seeds(directory: str | Path) -> tuple[PolicyNetworks, PolicyParams, dict[str, Any]]:
@@ -103,7 +116,16 @@ def load_all_seeds(directory: str | Path) -> tuple[PolicyNetworks, PolicyParams,
     seeds, observation_dim, action_dim, T, blocks, units = (
         checkpoint.size(config, name, directory) for name in names
     )
-    network = ScoreNetwork(action_dim, T, blocks, units, dropout=0.0)
+    network: ScoreNetwork | GaussianNetwork
+    if config.get("policy") == "gaussian":
+        network = GaussianNetwork(action_dim, blocks, units, dropout=0.0)
+    elif config.get("policy") == "diffusion":
+        network = ScoreNetwork(action_dim, T, blocks, units, dropout=0.0)
+    else:
+        raise InputError(
+            f"{Path(directory) / checkpoint.CONFIG}: `policy` must be diffusion or gaussian, not "
+            f"{config.get('policy')!r}"
+        )
 
     def template() -> Any:
         keys = jax.random.split(jax.random.key(0), seeds)
@@ -147,24 +169,28 @@ class Policy:
         return self._feasible_value(self._params.v_h, jnp.asarray(observations, jnp.float32))
 
 
-def load_policy(directory: str | Path, seed: int = 0, N: int = 16) -> Policy:
+def load_policy(directory: str | Path, seed: int = 0, N: int = 16, sampler: str = "ddpm") -> Policy:
     """Load a trained policy; needs neither DVC nor the dataset.
 
     Args:
         directory: what train_policy wrote, such as data/policy/PointRobot/FISOR.
         seed: which training seed acts, from 0.
         N: candidates, of which the safest acts (Table 5: 16).
+        sampler: ddpm or dpm_solver_1, for a diffusion policy.
 
     Returns:
         An object with `act` and `feasible_value`.
 
     Raises:
         InputError: the folder is no whole policy.
-        ValueError: there is no such seed, or N is below 1.
+        ValueError: there is no such seed or sampler, or N is below 1.
     """
     networks, params, config = load_all_seeds(directory)
     if not 0 <= seed < config["seeds"]:
         raise ValueError(f"seed must be 0 to {config['seeds'] - 1} in {directory}, not {seed}")
     if N < 1:
         raise ValueError(f"N must be at least 1, not {N}")
+    if sampler not in diffusion.SAMPLERS:
+        raise ValueError(f"sampler must be one of {', '.join(diffusion.SAMPLERS)}, not {sampler}")
+    networks = networks._replace(sampler=sampler)
     return Policy(networks, jax.tree.map(lambda stacked: stacked[seed], params), N)

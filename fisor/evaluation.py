@@ -37,7 +37,7 @@ def evaluate(
         params: stacked along `[seeds]`.
         task: where to act.
         method: what acts, such as FISOR.
-        settings: N, episodes and evaluation_seed.
+        settings: N, sampler, episodes and evaluation_seed.
 
     Returns:
         The table of episodes, see `episode_table`.
@@ -48,7 +48,7 @@ def evaluate(
     reset_seeds = settings.evaluation_seed + np.arange(settings.episodes)
     run = partial(
         roll_out,
-        networks,
+        networks._replace(sampler=settings.sampler),
         params,
         task,
         reset_seeds=reset_seeds,

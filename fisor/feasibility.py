@@ -21,14 +21,14 @@ init = critics.init
 def rule(params: Params) -> CriticRule:
     """The twins' maximum and the reversed expectile (Eq. 8), for either value.
 
-    They differ in the target: the feasible Bellman operator's (Eq. 9), or cost + gamma V_c(s').
-    For a cost value the batch's `violations` are the costs.
+    They differ in the target: the feasible Bellman operator's (Eq. 9), or c + gamma V_c(s'), which
+    is Eq. 16 of a cost. For a cost value the batch's `violations` are the costs.
     """
 
     def target(batch: Transitions, next_v: jax.Array) -> jax.Array:
         rows = batch.violations, next_v, batch.terminals, params.gamma
         if params.feasibility == COST_VALUE:
-            return losses.cost_target(*rows)
+            return losses.reward_target(*rows)
         return losses.feasible_target(*rows)
 
     return CriticRule(

@@ -48,13 +48,6 @@ def feasible_target(
     return jnp.where(terminal, violation, target)
 
 
-def cost_target(
-    cost: jax.Array, next_value: jax.Array, terminal: jax.Array, gamma: float
-) -> jax.Array:
-    """c + gamma V_c(s'), without the second term at the end: the cost value's (w/o HJ, Table 2)."""
-    return cost + gamma * jnp.where(terminal, 0.0, next_value)
-
-
 def reward_target(
     reward: jax.Array, next_value: jax.Array, terminal: jax.Array, gamma: float
 ) -> jax.Array:
@@ -63,7 +56,7 @@ def reward_target(
 
 
 def clipped_exp(exponent: jax.Array, largest: float) -> jax.Array:
-    """exp of `[...]` exponents, at most `largest`; never overflows on the way."""
+    """The exponential of `[...]`, at most `largest`; never overflows on the way."""
     return jnp.exp(jnp.minimum(exponent, jnp.log(largest)))
 
 

@@ -11,6 +11,7 @@ from fisor.tasks import OVERRIDABLE, Task, load_task, read_yaml
 
 # What a method may change of params.yaml: how the policy is drawn from the critics, and acts.
 METHOD_MAY_CHANGE = (
+    "policy",
     "policy_weights",
     "feasible_temperature",
     "infeasible_temperature",
@@ -18,6 +19,7 @@ METHOD_MAY_CHANGE = (
     "infeasible_clip",
     "T",
     "N",
+    "sampler",
 )
 
 
@@ -67,9 +69,8 @@ class Params:
     hidden_units: int = _number(1, 65536)
     timeouts_are_terminal: bool = _free()
     training_steps: int = _number(1)
-    policy_weights: str = _one_of(
-        "fisor", "feasible_only", "unconstrained", "imitation", "ones"
-    )
+    policy: str = _one_of("diffusion", "gaussian")
+    policy_weights: str = _one_of("fisor", "feasible_only", "unconstrained", "imitation", "ones")
     feasible_temperature: float = _number(0)
     infeasible_temperature: float = _number(0)
     feasible_clip: float = _number(1)
@@ -81,6 +82,7 @@ class Params:
     policy_units: int = _number(1, 65536)
     policy_dropout: float = _number(0, 0.99)
     N: int = _number(1, 65536)
+    sampler: str = _one_of("ddpm", "dpm_solver_1")
     episodes: int = _number(1, 2**20)
     evaluation_seed: int = _number(0, 2**30)  # with the episodes added, still an int32
     log_every_updates: int = _number(1)

@@ -1,4 +1,4 @@
-"""The policy's training: the score network, by weighted regression (Eq. 14)."""
+"""The policy's training by weighted regression: the score network (Eq. 14), or a Gaussian."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from fisor import diffusion
+from fisor import diffusion, gaussian_policy
+from fisor.gaussian_policy import GaussianNetwork
 from fisor.networks import ScoreNetwork, forward
 from fisor.optimiser import optimiser
 from fisor.params import Params
@@ -19,7 +20,7 @@ class PolicyState(NamedTuple):
     """What the training of one seed's policy carries.
 
     Attributes:
-        score: parameters of the score network.
+        score: parameters of the score network, or of the Gaussian.
         score_average: their moving average, which acts.
         optimiser: Adam's state.
     """
@@ -35,9 +36,17 @@ def score_network(action_dim: int, params: Params) -> ScoreNetwork:
     return ScoreNetwork(action_dim, *sizes, dropout=params.policy_dropout)
 
 
+def policy_network(action_dim: int, params: Params) -> ScoreNetwork | GaussianNetwork:
+    """What is trained: the score network, or a Gaussian of as many layers as that has blocks."""
+    if params.policy == "gaussian":
+        sizes = params.policy_blocks, params.policy_units
+        return GaussianNetwork(action_dim, *sizes, dropout=params.policy_dropout)
+    return score_network(action_dim, params)
+
+
 def init(params: Params, data: Transitions) -> Callable[[Array], PolicyState]:
     """A function from a key to the fresh state of one seed, for `fit`."""
-    network = score_network(data.actions.shape[-1], params)
+    network = policy_network(data.actions.shape[-1], params)
 
     def fresh(key: Array) -> PolicyState:
         score = network.init_params(key, data.observations.shape[-1])
@@ -55,30 +64,35 @@ def update(
 
     The batch is (transitions, their weights).
     """
-    network = score_network(action_dim, params)
+    network = policy_network(action_dim, params)
     adam = optimiser(params)
     noise_schedule = diffusion.schedule(params.T)
+
+    def row_losses(score: Any, rows: Transitions, key: Array) -> Array:
+        if isinstance(network, GaussianNetwork):
+            return gaussian_policy.negative_log_likelihood(network, score, rows, key)
+        time_key, noise_key, dropout_key = jax.random.split(key, 3)
+        time = jax.random.randint(time_key, rows.actions.shape[:1], 1, params.T + 1)
+        noise = jax.random.normal(noise_key, rows.actions.shape)
+        noisy = diffusion.add_noise(noise_schedule, rows.actions, time, noise)
+        predicted = forward(
+            network,
+            score,
+            rows.observations,
+            noisy,
+            time,
+            training=True,
+            rngs={"dropout": dropout_key},
+        )
+        return ((noise - predicted) ** 2).sum(-1)
 
     def step(
         state: PolicyState, batch: tuple[Transitions, Array], key: Array
     ) -> tuple[PolicyState, dict[str, Array]]:
         rows, weights = batch
-        time_key, noise_key, dropout_key = jax.random.split(key, 3)
-        time = jax.random.randint(time_key, weights.shape, 1, params.T + 1)
-        noise = jax.random.normal(noise_key, rows.actions.shape)
-        noisy = diffusion.add_noise(noise_schedule, rows.actions, time, noise)
 
         def loss(score: Any) -> Array:
-            predicted = forward(
-                network,
-                score,
-                rows.observations,
-                noisy,
-                time,
-                training=True,
-                rngs={"dropout": dropout_key},
-            )
-            return (weights * ((noise - predicted) ** 2).sum(-1)).mean()
+            return (weights * row_losses(score, rows, key)).mean()
 
         value, gradient = jax.value_and_grad(loss)(state.score)
         change, optimiser = adam.update(gradient, state.optimiser)

@@ -1,4 +1,4 @@
-"""Draw the diffusion policy from the data by weighted regression (Eq. 13-14)."""
+"""Draw the policy from the data by weighted regression (Eq. 13-14)."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from fisor.transitions import load
 
 
 def main(task: str, method: str, transitions: str, feasibility: str, reward: str, out: str) -> None:
-    """Train every seed's score network; write what is needed to act, and curve.csv."""
+    """Train every seed's policy; write what is needed to act, and curve.csv."""
     params, _ = load_for_stage("policy", task, method)
     data = load(transitions, None, params.timeouts_are_terminal)
     feasibility_critic, reward_critic = critics.load(feasibility), critics.load(reward)

@@ -208,7 +208,7 @@ def test_timeouts_end_targets_only_where_asked(
     np.testing.assert_allclose(actual, feasible_targets)
 
 
-# The cost value ------------------------------------------------------------------------------------
+# The cost value -----------------------------------------------------------------------------------
 
 
 def test_the_threshold_is_taken_off_what_is_saved(

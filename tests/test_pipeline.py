@@ -110,6 +110,22 @@ CHANGES = {
     "N": ({"N": 3}, {EVALUATE, "report"}),
     "episodes": ({"episodes": 10}, {EVALUATE, "report"}),
     "policy_weights": ({"policy_weights": "ones"}, {POLICY, EVALUATE, "report"}),
+    # The paper's ablations: without reachability, without the infeasible part, without diffusion,
+    # without a constraint, imitation (weights and experts), less data.
+    "w/o HJ": ({"feasibility": "cost_value"}, BELOW_FEASIBILITY),
+    "threshold": ({"cost_value_threshold": 0.01}, BELOW_FEASIBILITY),
+    "w/o infeasible": ({"policy_weights": "feasible_only"}, {POLICY, EVALUATE, "report"}),
+    "w/o diffusion": ({"policy": "gaussian"}, {POLICY, EVALUATE, "report"}),
+    "w/o constraint": ({"policy_weights": "unconstrained"}, {POLICY, EVALUATE, "report"}),
+    "imitation": ({"policy_weights": "imitation"}, {POLICY, EVALUATE, "report"}),
+    "experts": ({"expert_return": 0}, {*TASK_STAGES, EVALUATE, "report"} - ACQUIRE),
+    "data_share": ({"data_share": 0.5}, {*TASK_STAGES, EVALUATE, "report"} - ACQUIRE),
+    "data_share_seed": ({"data_share_seed": 1}, {*TASK_STAGES, EVALUATE, "report"} - ACQUIRE),
+    "sampler": ({"sampler": "dpm_solver_1"}, {EVALUATE, "report"}),
+    "an ablation as a method": (
+        {"methods": ["FISOR", "gaussian"], "method_changes": {"gaussian": {"policy": "gaussian"}}},
+        {"train_policy@PointRobot-gaussian", "evaluate@PointRobot-gaussian", "report"},
+    ),
     "one more method": (
         {"methods": ["FISOR", "BC"]},
         {"train_policy@PointRobot-BC", "evaluate@PointRobot-BC", "report"},

@@ -309,7 +309,7 @@ def test_weights_that_are_all_zero_are_refused(
     raised = {**last, "bias": np.asarray(last["bias"]) + np.array([[0.0], [100.0]], np.float32)}
     v = {"params": {**feasibility.v["params"], "Dense_2": raised}}
     only = dataclasses.replace(params, policy_weights="feasible_only")
-    with pytest.raises(InputError, match="policy_weights: feasible_only .* weight 0 for seed 1"):
+    with pytest.raises(InputError, match=r"policy_weights: feasible_only .* weight 0 for seed 1"):
         weights.data_weights(only, data, feasibility._replace(v=v), reward)
 
 
