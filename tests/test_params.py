@@ -287,6 +287,15 @@ def test_a_method_changes_its_own_stages_only(tmp_path: Path) -> None:
         assert (ours.policy_weights, ours.N) == ("fisor", 16)
 
 
+def test_an_ablation_of_the_policy_may_be_a_method(tmp_path: Path) -> None:
+    """Policy, weights and sampler can be a method's, beside FISOR with the defaults."""
+    changes = {"policy": "gaussian", "policy_weights": "feasible_only", "sampler": "dpm_solver_1"}
+    path = params_file(tmp_path, method_changes={"FISOR": {}, "BC": {}, "ablated": changes})
+    for method, expected in (("ablated", changes), ("FISOR", {})):
+        params, _ = load_for_stage("policy", "PointRobot", method, path, ROOT / "tasks.yaml")
+        assert params == dataclasses.replace(load_params(path), **expected)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -299,6 +308,9 @@ def test_a_method_changes_its_own_stages_only(tmp_path: Path) -> None:
             "`policy_weights` must be one of fisor, feasible_only, "
             "unconstrained, imitation, ones, not 'two'",
         ),
+        ({"policy": "tree"}, "`policy` must be one of diffusion, gaussian, not 'tree'"),
+        ({"sampler": "euler"}, "`sampler` must be one of ddpm, dpm_solver_1, not 'euler'"),
+        ({"feasibility": "both"}, "`feasibility` must be one of reachability, cost_value, not"),
         ({"policy_weights": 1}, "`policy_weights` must be one of fisor"),
     ],
 )

@@ -160,14 +160,15 @@ def test_rows_of_a_batch_act_independently(
     assert np.abs(first[1] - second[1]).max() > 1e-3
 
 
-def test_one_candidate_is_a_plain_sample(folder: Path, data: Transitions) -> None:
-    """With N = 1 nothing is chosen: the action is the sample itself."""
+@pytest.mark.parametrize("sampler", ["ddpm", "dpm_solver_1"])
+def test_one_candidate_is_a_plain_sample(folder: Path, data: Transitions, sampler: str) -> None:
+    """With N = 1 nothing is chosen: the action is the sample itself, by the sampler asked for."""
     networks, stacked, _ = load_all_seeds(folder)
     parameters, key = of_seed(stacked, 0), jax.random.key(2)
     predict = partial(forward, networks.score, parameters.score, data.observations)
-    shape = data.actions.shape
-    drawn = jax.jit(lambda: diffusion.sample(networks.noise_schedule, predict, key, shape))()
-    actions = load_policy(folder, N=1).act(data.observations, key)
+    sample, shape = diffusion.SAMPLERS[sampler], data.actions.shape
+    drawn = jax.jit(lambda: sample(networks.noise_schedule, predict, key, shape))()
+    actions = load_policy(folder, N=1, sampler=sampler).act(data.observations, key)
     np.testing.assert_allclose(actions, drawn, atol=1e-5)
 
 
@@ -223,9 +224,15 @@ def test_no_candidates_are_refused(folder: Path, N: int) -> None:
 
 
 def test_default_candidates_are_params_yamls() -> None:
-    """The default that a signature must repeat is params.yaml's N, as the docstring says."""
-    default = inspect.signature(load_policy).parameters["N"].default
-    assert default == load_params(ROOT / "params.yaml").N
+    """The defaults that a signature must repeat are params.yaml's."""
+    defaults = inspect.signature(load_policy).parameters
+    params = load_params(ROOT / "params.yaml")
+    assert (defaults["N"].default, defaults["sampler"].default) == (params.N, params.sampler)
+
+
+def test_an_unknown_sampler_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="sampler must be one of ddpm, dpm_solver_1, not euler"):
+        load_policy(folder, sampler="euler")
 
 
 def test_a_policy_without_its_critic_is_refused(copied: Path) -> None:

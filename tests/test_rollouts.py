@@ -245,11 +245,15 @@ def test_processes_do_without_jax() -> None:
 def test_real_episodes_are_those_of_one_environment(
     fresh_policy: Callable[[int], Any], small_params: Callable[..., Params]
 ) -> None:
-    """BallRun, its horizon shortened: the policy's actions give the same in a lone environment."""
+    """BallRun, its horizon shortened: the policy's actions give the same in a lone environment.
+
+    They are drawn by the sampler that params.yaml asks for, here not the default one.
+    """
     task = task_of("BallRun", horizon_steps=20, record_observations=True)
     networks, stacked = fresh_policy(7)
-    settings = small_params(seeds=SEEDS, episodes=3, N=2)
+    settings = small_params(seeds=SEEDS, episodes=3, N=2, sampler="dpm_solver_1")
     rows = evaluate(networks, stacked, task, "FISOR", settings).to_pydict()
+    networks = networks._replace(sampler="dpm_solver_1")
     assert rows["length"] == [20] * 6
     assert rows["reset_seed"] == [settings.evaluation_seed + e for e in range(3)] * 2
     environment = make_environment(task)
