@@ -1,7 +1,6 @@
 """The paper's claims on PointRobot, where the truth is known: seen or not, by paired seeds."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,13 +9,13 @@ from scipy import stats
 
 from fisor import regions
 from fisor.errors import InputError
+from fisor.revision import Revision, region_truths
 from fisor.statistics import LEVEL
-from fisor.studies.revision import Revision, infeasible_above
 
 RULE = (
-    "Seen: the 95 % interval of the difference lies wholly on the claimed side of 0; opposite seen: "
-    "wholly on the other; not seen: it holds 0. The difference is taken seed by seed (same training "
-    "seed, same starts) and the interval is Student's over seeds."
+    "Seen: the 95 % interval of the difference lies wholly on the claimed side of 0. Opposite "
+    "seen: wholly on the other side. Not seen: it holds 0. The difference is taken seed by seed "
+    "(same training seed, same starts); the interval is Student's over seeds."
 )
 
 
@@ -50,27 +49,12 @@ def paired_difference(higher: np.ndarray, lower: np.ndarray) -> Difference:
     return Difference(mean, mean - half, mean + half)
 
 
-@cache
-def _truth(where: regions.Slice) -> regions.SliceTruth:
-    return regions.slice_truth(where)
-
-
-def region_values(revision: Revision, task: str) -> dict[regions.Slice, np.ndarray]:
-    """What is above 0 where the task is called infeasible, over each slice, `[seeds, n * n]`."""
-    critic, shift = revision.feasibility(task), infeasible_above(revision.params)
-    return {w: critic.values(_truth(w).observations) - shift for w in regions.SLICES}
-
-
-def region_truths() -> dict[regions.Slice, regions.SliceTruth]:
-    """The truth over each slice."""
-    return {where: _truth(where) for where in regions.SLICES}
-
-
 def _agreement(field: str) -> Callable[[Revision, str, str], np.ndarray]:
     def measure(revision: Revision, task: str, method: str) -> np.ndarray:
+        truths = region_truths()
         seeds = [
-            [getattr(regions.agreement(v, _truth(where).true_violation), field) for v in values]
-            for where, values in region_values(revision, task).items()
+            [getattr(regions.agreement(v, truths[where].true_violation), field) for v in values]
+            for where, values in revision.region_values(task).items()
         ]
         return np.mean(seeds, axis=0)
 
@@ -78,7 +62,7 @@ def _agreement(field: str) -> Callable[[Revision, str, str], np.ndarray]:
 
 
 def _feasible_share(revision: Revision, task: str, method: str) -> np.ndarray:
-    shares = [(values <= 0).mean(axis=1) for values in region_values(revision, task).values()]
+    shares = [(values <= 0).mean(axis=1) for values in revision.region_values(task).values()]
     return np.mean(shares, axis=0)
 
 

@@ -11,8 +11,8 @@ import polars as pl
 from fisor import report
 from fisor.errors import InputError
 from fisor.outputs import whole_directory
+from fisor.revision import Revision, region_truths
 from fisor.studies import claims, pictures, tables
-from fisor.studies.revision import Revision
 from fisor.studies.running import Failure, described
 from fisor.studies.study import Experiment, Study
 from fisor.tasks import load_task
@@ -82,7 +82,7 @@ def _table_and_figure(
     by_label = {_label(e, experiments): e for e in finished}
     picture = folder / "figure.png"
     if study.figure == "claims":
-        parts, rows = [], []
+        rows = []
         for task in dict.fromkeys(e.task for e in experiments):
             of_task = {e.variant: e for e in finished if e.task == task}
             rows += claims.checked_claims(
@@ -92,8 +92,7 @@ def _table_and_figure(
         flat, table = tables.claims_table(rows)
         tables.write_csv(flat, folder / "table.csv")
         pictures.claim_intervals(picture, rows)
-        parts.append(table)
-        return "\n".join(parts)
+        return table
     metrics = {name: revision.metrics for name, revision in revisions.items()}
     long = tables.long_table(study, experiments, metrics)
     tables.write_csv(long, folder / "table.csv")
@@ -102,10 +101,8 @@ def _table_and_figure(
     elif study.figure == "lines":
         pictures.lines(picture, study, long)
     elif study.figure == "regions":
-        learned = {
-            label: claims.region_values(revisions[e.name], e.task) for label, e in by_label.items()
-        }
-        pictures.region_rows(picture, claims.region_truths(), learned)
+        learned = {label: revisions[e.name].region_values(e.task) for label, e in by_label.items()}
+        pictures.region_rows(picture, region_truths(), learned)
     else:
         first = {
             label: revisions[e.name].rollouts(e.task, e.method).filter(pl.col("seed") == 0)

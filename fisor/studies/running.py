@@ -4,6 +4,7 @@ import copy
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from dvc.repo import Repo
 from tqdm import tqdm
 
 from fisor.errors import InputError
-from fisor.studies.revision import experiment_commits, git
+from fisor.revision import experiment_commits, git
 from fisor.studies.study import Experiment, shown_value
 from fisor.tasks import read_yaml
 
@@ -83,8 +84,9 @@ def done_setting(repository: Path, commit: str) -> Setting:
     hashes = {
         path: entry.split()[2] for entry, path in (x.split("\t") for x in listed.splitlines())
     }
-    texts = (git(repository, "show", f"{commit}:{name}") for name in ("params.yaml", "tasks.yaml"))
-    return _setting(*map(yaml.safe_load, texts), hashes)
+    params = yaml.safe_load(git(repository, "show", f"{commit}:params.yaml"))
+    tasks = yaml.safe_load(git(repository, "show", f"{commit}:tasks.yaml"))
+    return _setting(params, tasks, hashes)
 
 
 def code_files(repository: Path) -> list[str]:
@@ -172,12 +174,15 @@ def _dvc(repository: Path, *arguments: str) -> None:
     """Run DVC with this environment's programs first on PATH: its stages call `python`."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(
-        *(command,), cwd=repository, env=os.environ | {"PATH": path}, text=True, check=False,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    if done.returncode:
-        raise InputError(f"dvc {' '.join(arguments)}: {done.stderr.strip()}")
+    # A file, since the worker that `queue start` leaves behind would keep a pipe open.
+    with tempfile.TemporaryFile("w+") as printed:
+        done = subprocess.run(
+            command, cwd=repository, env=os.environ | {"PATH": path}, text=True, check=False,
+            stdout=subprocess.DEVNULL, stderr=printed,
+        )  # fmt: skip
+        if done.returncode:
+            printed.seek(0)
+            raise InputError(f"dvc {' '.join(arguments)}: {printed.read().strip()}")
 
 
 def _in_queue(queue: Any) -> set[str]:

@@ -122,10 +122,9 @@ class Study:
         for task, (variant, own) in itertools.product(tasks or self.tasks, self.variants.items()):
             own = dict(own)
             method = own.pop("method", self.method)
-            named = ({"method": method} if method != self.method else {}) | own | changes
-            name = "-".join(
-                [self.name, task, *map(_word, named.items())] + ["default"][len(named) :]
-            )
+            named = {**({"method": method} if method != self.method else {}), **own, **changes}
+            words = [_word(change) for change in named.items()] or ["default"]
+            name = "-".join([self.name, task, *words])
             if name in made or len(name) > NAME_LENGTH:
                 reason = "two experiments have this name" if name in made else "it is too long"
                 raise InputError(f"study {self.name}: cannot name an experiment `{name}`: {reason}")
@@ -165,7 +164,7 @@ def load_study(path: str | Path) -> Study:
         if kind is None:
             known = ", ".join(_REQUIRED | _OPTIONAL)
             raise InputError(f"{path}: unknown key `{key}`; known: {known}")
-        if not isinstance(value, kind) or not value:
+        if not value or not isinstance(value, kind):
             words = {str: "a text", list: "a list of one or more", dict: "`key: value` lines"}
             raise refuse(key, f"must be {words[kind]}, not {value!r}")
     for key in _REQUIRED:
@@ -194,7 +193,7 @@ def load_study(path: str | Path) -> Study:
         if column not in COLUMNS:
             raise refuse("columns", f"has `{column}`, which is none of {', '.join(COLUMNS)}")
     grid = {key: tuple(entry) for key, entry in values.get("grid", {}).items()}
-    variants = values.get("variants") or _points(grid)
+    variants = values["variants"] if "variants" in values else _points(grid)
     claims = tuple(_claim(path, entry, variants) for entry in values.get("claims", ()))
     paper = path.with_name(values["paper"]) if "paper" in values else None
     if paper is not None and not paper.exists():

@@ -5,19 +5,18 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import polars as pl
 import yaml
 from dvc.api import DVCFileSystem
 
-from fisor import critics
+from fisor import critics, regions
 from fisor.errors import InputError
-from fisor.report import TaskFiles
-from fisor.tasks import load_task
 
 WORKSPACE = "workspace"
 
@@ -98,14 +97,17 @@ class Revision:
         """The episodes of a method."""
         return pl.read_parquet(self.fetch(f"data/rollouts/{task}/{method}.parquet"))
 
-    def feasibility(self, task: str) -> critics.TrainedCritic:
-        """The critic that says where the task is feasible."""
-        return critics.load(self.fetch(f"data/feasibility/{task}"))
+    def region_values(self, task: str) -> dict[regions.Slice, np.ndarray]:
+        """What is above 0 where PointRobot is called infeasible, over each slice, `[seeds, n]`."""
+        critic = critics.load(self.fetch(f"data/feasibility/{task}"))
+        above = infeasible_above(self.params)
+        return {w: critic.values(t.observations) - above for w, t in region_truths().items()}
 
-    def files(self, task: str) -> TaskFiles:
-        """Where `fetch` puts a task's outputs."""
-        tasks = self.fetch("tasks.yaml")
-        return TaskFiles(self._fetched / "data", load_task(task, tasks))
+
+@cache
+def region_truths() -> Mapping[regions.Slice, regions.SliceTruth]:
+    """The truth over each slice of PointRobot's states."""
+    return {where: regions.slice_truth(where) for where in regions.SLICES}
 
 
 def git(repository: Path, *arguments: str) -> str:
