@@ -87,18 +87,13 @@ def task_and_regions(
             axes.set_title(f"({letter}) {axes.get_title()}")
         mappable = panels[-1].collections[0]
         figure.colorbar(mappable, ax=panels[-1], shrink=0.75, label="learned $V_h$, first seed")
-        region_legend(figure)
+        handles = [
+            Line2D([], [], color=LEARNED, label="learned $V_h = 0$, a line a seed"),
+            Line2D([], [], color=TRUE, ls="--", label="true boundary, all manoeuvres"),
+            Line2D([], [], color=TRUE, ls=":", label="paper's truth, one manoeuvre a hazard"),
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
         save(figure, path)
-
-
-def region_legend(figure: Figure) -> None:
-    """What the lines of `region_panel` are."""
-    handles = [
-        Line2D([], [], color=LEARNED, label="learned $V_h = 0$, a line a seed"),
-        Line2D([], [], color=TRUE, ls="--", label="true boundary, all manoeuvres"),
-        Line2D([], [], color=TRUE, ls=":", label="paper's truth, one manoeuvre a hazard"),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
 
 
 def region_panel(axes: Axes, where: Slice, truth: SliceTruth, values: np.ndarray) -> None:

@@ -100,8 +100,7 @@ class Revision:
     def region_values(self, task: str) -> dict[regions.Slice, np.ndarray]:
         """What is above 0 where PointRobot is called infeasible, over each slice, `[seeds, n]`."""
         critic = critics.load(self.fetch(f"data/feasibility/{task}"))
-        above = infeasible_above(self.params)
-        return {w: critic.values(t.observations) - above for w, t in region_truths().items()}
+        return {w: critic.values(t.observations) for w, t in region_truths().items()}
 
 
 @cache
@@ -159,10 +158,3 @@ def resolve(repository: Path, name: str) -> str | None:
             f"`{name}` is neither an experiment, a Git revision nor `{WORKSPACE}`; "
             "`dvc exp list --all-commits` lists the experiments"
         ) from error
-
-
-def infeasible_above(params: Mapping[str, Any]) -> float:
-    """The value above which a state counts as infeasible: 0, or the cost value's threshold."""
-    if params.get("feasibility") == "cost_value":
-        return float(params["cost_value_threshold"])
-    return 0.0

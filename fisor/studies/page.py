@@ -11,7 +11,7 @@ import polars as pl
 from fisor import report
 from fisor.errors import InputError
 from fisor.outputs import whole_directory
-from fisor.revision import Revision, region_truths
+from fisor.revision import Revision, experiment_commits, region_truths
 from fisor.studies import claims, pictures, tables
 from fisor.studies.running import Failure, described
 from fisor.studies.study import Experiment, Study
@@ -67,7 +67,7 @@ def write_page(
         }
         table = _table_and_figure(folder, study, experiments, revisions)
         (folder / "table.md").write_text(table, encoding="utf-8")
-        text = _readme(study, experiments, revisions, failed, command, table)
+        text = _readme(repository, study, experiments, done, failed, command, table)
         (folder / "README.md").write_text(text, encoding="utf-8")
 
 
@@ -121,19 +121,25 @@ def _label(experiment: Experiment, experiments: Sequence[Experiment]) -> str:
 
 
 def _readme(
+    repository: Path,
     study: Study,
     experiments: Sequence[Experiment],
-    revisions: Mapping[str, Revision],
+    done: Mapping[str, str],
     failed: Mapping[str, Failure],
     command: str,
     table: str,
 ) -> str:
+    stored = {
+        commit: name
+        for name, commits in experiment_commits(repository).items()
+        for commit in commits.values()
+    }
     listed = pl.DataFrame(
         [
             {
-                "experiment": f"`{e.name}`",
+                "experiment": f"`{stored.get(done.get(e.name, ''), e.name)}`",
                 "parameters changed": described(e.changes),
-                "state": "done" if e.name in revisions else tables.FAILED,
+                "state": "done" if e.name in done else tables.FAILED,
             }
             for e in experiments
         ]
@@ -145,7 +151,7 @@ def _readme(
         "row each: [table.csv](table.csv).\n",
         f"## How it was made\n\n```console\n$ {command}\n```\n\n"
         f"On {os.cpu_count()} processors ({_processor()}). Each experiment is params.yaml and "
-        "tasks.yaml of this commit with these changes:\n",
+        "tasks.yaml of this commit with these changes (an experiment of another study's name is shared with it):\n",
         tables.markdown(listed),
     ]
     for name, failure in failed.items():

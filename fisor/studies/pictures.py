@@ -171,7 +171,12 @@ def region_rows(
             panels[0, -1].collections[0], ax=panels[:, -1], shrink=0.75 / rows**0.5,
             label="learned value, first seed",
         )  # fmt: skip
-        plots.region_legend(figure)
+        handles = [
+            Line2D([], [], color=plots.LEARNED, label="learned boundary, a line a seed"),
+            Line2D([], [], color=plots.TRUE, ls="--", label="true boundary, all manoeuvres"),
+            Line2D([], [], color=plots.TRUE, ls=":", label="paper's truth, one manoeuvre a hazard"),
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
         plots.save(figure, path)
 
 
@@ -217,8 +222,8 @@ def claim_intervals(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             axes.axvline(0, color="black", lw=0.8, ls="--")
             axes.set(yticks=[], ylim=(-1, 1))
             axes.spines["left"].set_visible(False)
-            reach = 1.1 * max(abs(difference.low), abs(difference.high), np.abs(seeds).max())
-            axes.set_xlim(-reach, reach)
+            reach = max(abs(difference.low), abs(difference.high), np.abs(seeds).max()) or 1.0
+            axes.set_xlim(-1.1 * reach, 1.1 * reach)
             text = f"{row['claim']} ({row['measure']}): {difference.verdict}"
             axes.set_title(text, loc="left", fontsize=8)
         if rows:
