@@ -151,7 +151,8 @@ def _readme(
         "row each: [table.csv](table.csv).\n",
         f"## How it was made\n\n```console\n$ {command}\n```\n\n"
         f"On {os.cpu_count()} processors ({_processor()}). Each experiment is params.yaml and "
-        "tasks.yaml of this commit with these changes (an experiment of another study's name is shared with it):\n",
+        "tasks.yaml of this commit with these changes; one named after another study is shared "
+        "with it.\n",
         tables.markdown(listed),
     ]
     for name, failure in failed.items():
