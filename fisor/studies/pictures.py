@@ -216,8 +216,8 @@ def claim_intervals(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             difference = row["difference"]
             colour = colours[difference.verdict]
             seeds = row["higher_values"] - row["lower_values"]
-            axes.plot(seeds, np.zeros(seeds.size), "o", ms=4, color=colour, alpha=0.45, mew=0)
             axes.plot(difference[1:], [0, 0], color=colour, lw=2.5, solid_capstyle="butt")
+            axes.plot(seeds, np.zeros(seeds.size), "o", ms=5, color="white", mec=colour, mew=1.2)
             axes.plot(difference.mean, 0, "|", color="black", ms=14, mew=1.6)
             axes.axvline(0, color="black", lw=0.8, ls="--")
             axes.set(yticks=[], ylim=(-1, 1))
