@@ -1,6 +1,7 @@
 """Studies: their files, the experiments that they ask for, what makes two of them the same."""
 
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,10 @@ def study(tmp_path: Path) -> Callable[..., Study]:
 def test_every_study_asks_for_experiments_that_can_run(path: Path) -> None:
     """Each file of studies/ is right, and every parameter that it changes is there."""
     experiments = load_study(path).experiments((), {})
-    assert experiments
+    settings = running.wanted_settings(ROOT, experiments)
+    assert settings
     for experiment in experiments:
-        setting = running.wanted_setting(ROOT, experiment)
+        setting = settings[experiment.name]
         assert setting.params["run"] == [experiment.task]
         assert setting.params["methods"] == [experiment.method]
         assert experiment.method in setting.params["method_changes"]
@@ -122,8 +124,6 @@ def test_two_experiments_of_one_name_are_refused(study: Callable[..., Study]) ->
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that a setting is made of, in Git; nothing of it has run."""
-    import shutil
-
     folder = tmp_path_factory.mktemp("repository")
     for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -183,10 +183,10 @@ def test_an_experiment_is_known_by_its_setting(repository: Path) -> None:
 
 def test_a_parameter_that_is_not_there_is_refused(repository: Path) -> None:
     """DVC would add it to params.yaml, and every stage fail on it."""
-    with pytest.raises(InputError, match=r"params.yaml has no `taw` to change"):
-        running.wanted_setting(repository, experiment(taw=0.8))
+    with pytest.raises(InputError, match=r"params.yaml has no `taw`"):
+        running.wanted_settings(repository, [experiment(taw=0.8)])
     changes = {"tasks.yaml:PointRobot.overrides.evaluation.episodes": 3}
-    setting = running.wanted_setting(repository, experiment(**changes))
+    setting = running.wanted_settings(repository, [experiment(**changes)])["plain"]
     assert setting.tasks["PointRobot"]["overrides"]["evaluation"]["episodes"] == 3
 
 

@@ -8,6 +8,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,32 +51,32 @@ class Setting(NamedTuple):
     code: dict[str, str]
 
 
-def wanted_setting(repository: Path, experiment: Experiment) -> Setting:
-    """The setting of the workspace with an experiment's changes.
+def wanted_settings(repository: Path, experiments: Iterable[Experiment]) -> dict[str, Setting]:
+    """The setting of the workspace with each experiment's changes, by name.
 
     Raises:
         InputError: a change names a parameter that is not there.
     """
-    files = {
-        "params.yaml": read_yaml(repository / "params.yaml"),
-        "tasks.yaml": read_yaml(repository / "tasks.yaml"),
-    }
-    for key, value in experiment.changes.items():
-        name, _, address = key.rpartition(":")
-        name = name or "params.yaml"
-        *folders, last = address.split(".")
-        place: Any = files.get(name)
-        for folder in folders:
-            place = place.get(folder) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or last not in place:
-            raise InputError(f"experiment {experiment.name}: {name} has no `{address}` to change")
-        place[last] = copy.deepcopy(value)
-    code = code_files(repository)
-    present = [path for path in code if (repository / path).exists()]
+    names = "params.yaml", "tasks.yaml"
+    workspace = {name: read_yaml(repository / name) for name in names}
+    present = [path for path in code_files(repository) if (repository / path).exists()]
     hashes = git(repository, "hash-object", "--", *present).split()
-    return _setting(
-        files["params.yaml"], files["tasks.yaml"], dict(zip(present, hashes, strict=True))
-    )
+    code = dict(zip(present, hashes, strict=True))
+    settings = {}
+    for experiment in experiments:
+        files = copy.deepcopy(workspace)
+        for key, value in experiment.changes.items():
+            name, _, address = key.rpartition(":")
+            name = name or "params.yaml"
+            *folders, last = address.split(".")
+            place: Any = files.get(name)
+            for folder in folders:
+                place = place.get(folder) if isinstance(place, dict) else None
+            if not isinstance(place, dict) or last not in place:
+                raise InputError(f"experiment {experiment.name}: {name} has no `{address}`")
+            place[last] = copy.deepcopy(value)
+        settings[experiment.name] = _setting(files["params.yaml"], files["tasks.yaml"], code)
+    return settings
 
 
 def done_setting(repository: Path, commit: str) -> Setting:
@@ -84,9 +85,16 @@ def done_setting(repository: Path, commit: str) -> Setting:
     hashes = {
         path: entry.split()[2] for entry, path in (x.split("\t") for x in listed.splitlines())
     }
-    params = yaml.safe_load(git(repository, "show", f"{commit}:params.yaml"))
-    tasks = yaml.safe_load(git(repository, "show", f"{commit}:tasks.yaml"))
+    params, tasks = (
+        _parsed(git(repository, "show", f"{commit}:{name}"))
+        for name in ("params.yaml", "tasks.yaml")
+    )
     return _setting(params, tasks, hashes)
+
+
+@cache  # most experiments share their tasks.yaml
+def _parsed(text: str) -> dict[str, Any]:
+    return yaml.safe_load(text)
 
 
 def code_files(repository: Path) -> list[str]:
@@ -111,9 +119,9 @@ def find_done(repository: Path, experiments: Iterable[Experiment]) -> dict[str, 
         Name -> commit.
 
     Raises:
-        InputError: as `wanted_setting`.
+        InputError: as `wanted_settings`.
     """
-    wanted = {experiment.name: wanted_setting(repository, experiment) for experiment in experiments}
+    wanted = wanted_settings(repository, experiments)
     found: dict[str, str] = {}
     for commits in experiment_commits(repository).values():
         for commit in commits.values():
