@@ -22,6 +22,7 @@ from fisor.studies.study import Experiment, shown_value
 from fisor.tasks import read_yaml
 
 POLL_SECONDS = 3.0
+IDLE_POLLS = 5  # in a row before a worker is started: one takes its time between two experiments
 LOG_LINES = 12
 
 
@@ -210,16 +211,17 @@ def _clear(repository: Path, queue: Any, names: set[str]) -> None:
 def _wait(repository: Path, queue: Any, names: Sequence[str]) -> dict[str, Failure]:
     """Keep a worker running until these have left the queue; returns those that failed."""
     failed: dict[str, Failure] = {}
-    waiting, stalled = set(names), True
+    waiting, idle_polls = set(names), IDLE_POLLS
     began = time.monotonic()
     with tqdm(total=len(names), disable=None, unit="experiment") as bar:
         while waiting:
-            if stalled:  # at first, and where the worker ended while one was being queued
+            if idle_polls >= IDLE_POLLS:  # at first, and where the worker ended too early
                 _dvc(repository, "queue", "start", "--jobs", "1")
+                idle_polls = 0
             time.sleep(POLL_SECONDS)
             active = [entry.name for entry in queue.iter_active()]
             still = waiting & ({entry.name for entry in queue.iter_queued()} | set(active))
-            stalled = bool(still) and not active
+            idle_polls = 0 if active else idle_polls + 1
             results = {result.entry.name: result for result in queue.iter_done()}
             for name in sorted(waiting - still, key=names.index):
                 finished = results.get(name)
