@@ -13,11 +13,10 @@ pytestmark = pytest.mark.slow
 STUDY = """
 title: A small sweep
 reproduces: Figure 4
-about: One of the four cannot run.
+about: One of the three cannot run.
 tasks: [PointRobot]
 grid:
-  tau: [0.8, 0.3]
-  N: [2, 3]
+  N: [2, 0, 3]
 columns: [normalised_reward, mean_intersection_over_union]
 figure: lines
 """
@@ -41,36 +40,33 @@ def test_a_study_runs_fails_goes_on_and_is_compared(project: Path) -> None:
     first = run(project, *command)
     assert first.returncode == 1
     for n in (2, 3):
-        assert f"small-PointRobot-tau=0.8-N={n}: done" in first.stderr
-        assert f"small-PointRobot-tau=0.3-N={n}: FAILED" in first.stderr
-    assert "`tau` must be above 0.5 and below 1, not 0.3" in first.stderr  # of the log
+        assert f"small-PointRobot-N={n}: done" in first.stderr
+    assert "small-PointRobot-N=0: FAILED" in first.stderr
+    assert "`N` must be at least 1" in first.stderr  # of the log
     page = project / "reports/studies/small"
     assert "python -m fisor.studies studies/small.yaml" in (page / "README.md").read_text()
     assert (page / "figure.png").read_bytes().startswith(b"\x89PNG")
     table = pl.read_csv(page / "table.csv")
-    assert table.height == 4 * 2
+    assert table.height == 3 * 2
     assert table.filter(pl.col("mean").is_not_null())["variant"].unique().sort().to_list() == [
-        "tau = 0.8, N = 2",
-        "tau = 0.8, N = 3",
+        "N = 2",
+        "N = 3",
     ]
 
     # Again, without those that fail: nothing is left to run, even under another study's name and
     # after a commit of the pages.
     checked(project, "git", "add", "--all")
     checked(project, "git", "commit", "--quiet", "--message", "The study's page")
-    (project / "studies/other.yaml").write_text(STUDY.replace("0.8, 0.3", "0.8"))
+    (project / "studies/other.yaml").write_text(STUDY.replace("2, 0, 3", "2, 3"))
     again = run(project, sys.executable, "-m", "fisor.studies", "studies/other.yaml")
     assert again.returncode == 0
     assert "2 of 2 experiments are there" in again.stderr
     assert "queue" not in again.stderr
-    assert (
-        "`small-PointRobot-tau=0.8-N=3`"
-        in (project / "reports/studies/other/README.md").read_text()
-    )
+    assert "`small-PointRobot-N=3`" in (project / "reports/studies/other/README.md").read_text()
 
     checked(
         *(project, sys.executable, "-m", "fisor.compare"),
-        *("small-PointRobot-tau=0.8-N=2", "small-PointRobot-tau=0.8-N=3", "--out", "compared"),
+        *("small-PointRobot-N=2", "small-PointRobot-N=3", "--out", "compared"),
     )
     text = (project / "compared/comparison.md").read_text()
     assert "| `N` | 2 | 3 |" in text
