@@ -16,6 +16,7 @@ from fisor.regions import Slice, SliceTruth
 
 HAZARD, GOAL, ROBOT = "#4c86bd", "#59a859", "#c8433c"
 LEARNED, TRUE = "#d1495b", "black"
+SPEEDS = mpl.colors.Normalize(0, 2.0)
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -26,12 +27,13 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture; the same drawing gives the same bytes."""
     # Without the version in the metadata the same picture is the same bytes.
     figure.savefig(path, dpi=160, metadata={"Software": None})
 
 
-def _plane(axes: Axes, title: str) -> None:
+def plane(axes: Axes, title: str) -> None:
     """Hazards, goal and the box."""
     for centre in point_robot.HAZARD_CENTRES:
         axes.add_patch(Circle(centre, point_robot.HAZARD_RADIUS, color=HAZARD, alpha=0.55, lw=0))
@@ -64,7 +66,7 @@ def task_and_regions(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(13.2, 3.2))
         panels = figure.subplots(1, 2 + len(slices))
-        _plane(panels[0], "(a) Task")
+        plane(panels[0], "(a) Task")
         panels[0].add_patch(Circle((-2.4, -2.4), 0.12, color=ROBOT, lw=0))
         panels[0].annotate(
             "",
@@ -75,14 +77,14 @@ def task_and_regions(
         for centre, text in zip(point_robot.HAZARD_CENTRES, ("hazard",) * 2, strict=True):
             panels[0].text(*centre, text, ha="center", va="center", color="white")
         panels[0].text(2.2, 1.7, "goal", ha="center", va="top", color=GOAL)
-        _plane(panels[1], "(b) Offline data")
+        plane(panels[1], "(b) Offline data")
         panels[1].hexbin(
             *data_positions.T, gridsize=60, extent=(-3, 3, -3, 3), bins="log", cmap="Greys", lw=0.1
         )
         for axes, where, truth, values in zip(
             panels[2:], slices, truths, feasible_values, strict=True
         ):
-            _region(axes, where, truth, values)
+            region_panel(axes, where, truth, values)
         for axes, letter in zip(panels[2:], "cdefgh", strict=False):
             axes.set_title(f"({letter}) {axes.get_title()}")
         mappable = panels[-1].collections[0]
@@ -93,10 +95,11 @@ def task_and_regions(
             Line2D([], [], color=TRUE, ls=":", label="paper's truth, one manoeuvre a hazard"),
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
-        _save(figure, path)
+        save(figure, path)
 
 
-def _region(axes: Axes, where: Slice, truth: SliceTruth, values: np.ndarray) -> None:
+def region_panel(axes: Axes, where: Slice, truth: SliceTruth, values: np.ndarray) -> None:
+    """Learned against true feasible region over a slice, of `[seeds, n * n]` V_h."""
     n = truth.axis.size
     levels = np.linspace(-1.6, 0.8, 25)
     axes.contourf(
@@ -137,25 +140,33 @@ def trajectories(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.4, 3.6))
         titles = "From feasible starts", "From infeasible starts"
-        norm = mpl.colors.Normalize(0, 2.0)
         for axes, title, episodes in zip(
             figure.subplots(1, 2), titles, (feasible, infeasible), strict=True
         ):
-            _plane(axes, title)
-            for episode in episodes:
-                x, y, speed = episode.T
-                axes.scatter(x, y, c=speed, s=2.0, norm=norm, cmap="viridis", zorder=2)
-                axes.plot(x[0], y[0], "o", color=ROBOT, ms=4, zorder=3)
-                ended = episode[-1]
-                axes.plot(ended[0], ended[1], "x", color="black", ms=4, zorder=3)
-        mappable = mpl.cm.ScalarMappable(norm, "viridis")
-        figure.colorbar(mappable, ax=figure.axes, shrink=0.8, label="speed")
-        handles = [
-            Line2D([], [], color=ROBOT, marker="o", ls="", ms=4, label="start"),
-            Line2D([], [], color="black", marker="x", ls="", ms=4, label="end of the episode"),
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2)
-        _save(figure, path)
+            trajectory_panel(axes, title, episodes)
+        trajectory_legend(figure)
+        save(figure, path)
+
+
+def trajectory_panel(axes: Axes, title: str, episodes: Sequence[np.ndarray]) -> None:
+    """Episodes on the plane, each `[steps, 3]` of x, y and speed."""
+    plane(axes, title)
+    for episode in episodes:
+        x, y, speed = episode.T
+        axes.scatter(x, y, c=speed, s=2.0, norm=SPEEDS, cmap="viridis", zorder=2)
+        axes.plot(x[0], y[0], "o", color=ROBOT, ms=4, zorder=3)
+        axes.plot(x[-1], y[-1], "x", color="black", ms=4, zorder=3)
+
+
+def trajectory_legend(figure: Figure) -> None:
+    """What `trajectory_panel` draws."""
+    mappable = mpl.cm.ScalarMappable(SPEEDS, "viridis")
+    figure.colorbar(mappable, ax=figure.axes, shrink=0.8, label="speed")
+    handles = [
+        Line2D([], [], color=ROBOT, marker="o", ls="", ms=4, label="start"),
+        Line2D([], [], color="black", marker="x", ls="", ms=4, label="end of the episode"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
 
 
 def training_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -183,7 +194,7 @@ def training_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarra
                 axes.axhline(0, color="grey", lw=0.6, zorder=0)
         for axes in panels[len(curves) :]:
             axes.remove()
-        _save(figure, path)
+        save(figure, path)
 
 
 def return_against_cost(
@@ -232,4 +243,4 @@ def return_against_cost(
         right.set(yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="normalised reward")
         right.spines["right"].set_visible(True)
         figure.legend(loc="outside lower center", ncols=2, handletextpad=0.2, markerscale=1.6)
-        _save(figure, path)
+        save(figure, path)

@@ -207,7 +207,7 @@ def _region_section(
     for method in methods:
         episodes = files.rollouts(method).filter(pl.col("seed") == 0)
         picture = f"trajectories_{method}.png"
-        plots.trajectories(figures / picture, *_figure_2_episodes(episodes))
+        plots.trajectories(figures / picture, *figure_2_episodes(episodes))
         trajectories.append(
             f"![Trajectories of {method}](figures/{files.task.name}/{picture})\n\n"
             f"*Trajectories of {method}'s first seed.*\n\n"
@@ -223,7 +223,7 @@ def _region_section(
     return {"slices": per_slice} | means, text
 
 
-def _figure_2_episodes(episodes: pl.DataFrame) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def figure_2_episodes(episodes: pl.DataFrame) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """x, y and speed of the first feasible and infeasible starts of a seed."""
 
     def first(feasible: bool, count: int) -> list[np.ndarray]:

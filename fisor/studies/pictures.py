@@ -1,0 +1,233 @@
+"""A study's figure. Each function draws one file and computes nothing but the drawing."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from fisor import plots
+from fisor.regions import Slice, SliceTruth
+from fisor.studies.study import Study, shown_value
+
+COLOURS = ("#4c86bd", "#d98c3f", "#59a859", "#c8433c", "#8068a8", "#7a5c46")
+PANEL_INCHES = 2.7
+SAFE_COST = 1.0
+
+
+def _title(axes: Axes, column: str) -> None:
+    axes.set_title(column.replace("_", " "))
+    if column == "normalised_cost":
+        axes.axhline(SAFE_COST, color="black", lw=0.9, ls="--", zorder=1)
+    elif column == "normalised_reward":
+        axes.axhline(0, color="grey", lw=0.6, zorder=1)
+
+
+def _errors(rows: pl.DataFrame) -> np.ndarray:
+    """`[2, n]` distances from the means to the ends of their intervals; 0 where there is none."""
+    means = rows["mean"]
+    low, high = (means - rows["low"]).fill_null(0), (rows["high"] - means).fill_null(0)
+    return np.stack([low, high]).clip(0)
+
+
+def bars(path: Path, study: Study, long: pl.DataFrame) -> None:
+    """A panel a column: for each task its variants side by side, the paper's figures as marks.
+
+    Args:
+        path: the picture to make.
+        study: whose variants and columns.
+        long: from `fisor.studies.tables.long_table`.
+    """
+    tasks = long["task"].unique(maintain_order=True).to_list()
+    variants = list(study.variants)
+    width = 0.8 / len(variants)
+    inches = max(3.2, 0.9 + 0.28 * len(tasks) * (len(variants) + 1))
+    # Panels of many tasks stand one above the other.
+    wide = inches > 5
+    with mpl.rc_context(plots.STYLE):
+        count = len(study.columns)
+        shape = (count, 1) if wide else (1, count)
+        size = (inches, 2.3 * count + 0.5) if wide else (inches * count, 2.9)
+        figure = Figure(figsize=size)
+        panels = figure.subplots(*shape, squeeze=False).ravel()
+        for axes, column in zip(panels, study.columns, strict=True):
+            _title(axes, column)
+            for place, variant in enumerate(variants):
+                rows = long.filter(figure=column, variant=variant)
+                at = {row["task"]: row for row in rows.to_dicts()}
+                x = np.arange(len(tasks)) + (place - (len(variants) - 1) / 2) * width
+                colour = COLOURS[place % len(COLOURS)]
+                ours = rows.filter(pl.col("mean").is_not_null())
+                where = [x[tasks.index(task)] for task in ours["task"]]
+                axes.bar(where, ours["mean"], 0.9 * width, color=colour, alpha=0.85, zorder=2)
+                axes.errorbar(
+                    where, ours["mean"], _errors(ours), fmt="none", ecolor="black",
+                    elinewidth=1, capsize=2, zorder=3,
+                )  # fmt: skip
+                papers = [at.get(task, {}).get("paper") for task in tasks]
+                known = [i for i, value in enumerate(papers) if value is not None]
+                axes.plot(
+                    x[known], [papers[i] for i in known], "D", ms=4, mfc="white", mec=colour,
+                    zorder=4,
+                )  # fmt: skip
+            axes.set_xticks(
+                range(len(tasks)), tasks, rotation=30 if len(tasks) > 3 else 0,
+                ha="right" if len(tasks) > 3 else "center",
+            )  # fmt: skip
+            axes.margins(y=0.1)
+        handles: list[Any] = [
+            mpl.patches.Patch(color=COLOURS[i % len(COLOURS)], alpha=0.85, label=variant)
+            for i, variant in enumerate(variants)
+        ]
+        if long["paper"].is_not_null().any():
+            label = "the paper's"
+            handles.append(
+                Line2D([], [], ls="", marker="D", ms=4, mfc="white", mec="black", label=label)
+            )
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=min(len(handles), 4 if wide else 3)
+        )
+        plots.save(figure, path)
+
+
+def lines(path: Path, study: Study, long: pl.DataFrame) -> None:
+    """A panel a column: along one parameter of the grid, a line for each value of the other.
+
+    Args:
+        path: the picture to make.
+        study: a study with a grid of one or two parameters; the last one lies along x.
+        long: from `fisor.studies.tables.long_table`.
+    """
+    *others, along = study.grid
+    lines_of = study.grid[others[0]] if others else (None,)
+    ran = long.filter(pl.col("mean").is_not_null())
+    tasks = ran["task"].unique(maintain_order=True).to_list() or ["no experiment is done"]
+    with mpl.rc_context(plots.STYLE):
+        count = len(study.columns)
+        figure = Figure(figsize=(3.1 * count, 2.6 * len(tasks) + 0.4))
+        panels = figure.subplots(len(tasks), count, squeeze=False)
+        for task, row in zip(tasks, panels, strict=True):
+            for axes, column in zip(row, study.columns, strict=True):
+                _title(axes, column)
+                for place, value in enumerate(lines_of):
+                    _line(axes, study, ran.filter(task=task, figure=column), value, place)
+                ticks = range(len(study.grid[along]))
+                axes.set_xticks(ticks, [shown_value(v) for v in study.grid[along]])
+                axes.set_xlabel(along.replace("_", " "))
+                axes.margins(x=0.08, y=0.1)
+            row[0].set_ylabel(task)
+        if others:
+            handles, labels = panels[0, 0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside lower center", ncols=len(lines_of))
+        plots.save(figure, path)
+
+
+def _line(axes: Axes, study: Study, rows: pl.DataFrame, value: Any, place: int) -> None:
+    *others, along = study.grid
+    points = [
+        (x, variant)
+        for variant, point in study.variants.items()
+        if not others or point[others[0]] == value
+        for x in [study.grid[along].index(point[along])]
+    ]
+    order = pl.DataFrame(points, schema={"x": pl.Int64, "variant": pl.String}, orient="row")
+    drawn = order.join(rows, on="variant", how="inner").sort("x")
+    shift = 0.05 * (place - (len(study.grid[others[0]]) - 1) / 2) if others else 0.0
+    axes.errorbar(
+        drawn["x"] + shift, drawn["mean"], _errors(drawn), marker="o", ms=4, lw=1.3,
+        elinewidth=0.9, capsize=2, color=COLOURS[place % len(COLOURS)],
+        label=f"{others[0]} = {shown_value(value)}" if others else None,
+    )  # fmt: skip
+
+
+def region_rows(
+    path: Path,
+    truths: Mapping[Slice, SliceTruth],
+    learned: Mapping[str, Mapping[Slice, np.ndarray]],
+) -> None:
+    """The paper's Figures 1 and 6: feasible regions, a row a variant and a column a slice.
+
+    Args:
+        path: the picture to make.
+        truths: of each slice.
+        learned: variant -> slice -> `[seeds, n * n]` what is above 0 where it is infeasible.
+    """
+    with mpl.rc_context(plots.STYLE):
+        rows, columns = len(learned), len(truths)
+        figure = Figure(figsize=(2.25 * columns + 0.9, 2.3 * rows + 0.5))
+        panels = figure.subplots(rows, columns, squeeze=False)
+        for (variant, slices), row in zip(learned.items(), panels, strict=True):
+            for axes, (where, truth) in zip(row, truths.items(), strict=True):
+                plots.region_panel(axes, where, truth, slices[where])
+            row[0].set_ylabel(variant)
+        for axes in panels[1:].ravel():
+            axes.set_title("")
+        figure.colorbar(
+            panels[0, -1].collections[0], ax=panels[:, -1], shrink=0.75 / rows**0.5,
+            label="learned value, first seed",
+        )  # fmt: skip
+        handles = [
+            Line2D([], [], color=plots.LEARNED, label="learned boundary, a line a seed"),
+            Line2D([], [], color=plots.TRUE, ls="--", label="true boundary, all manoeuvres"),
+            Line2D([], [], color=plots.TRUE, ls=":", label="paper's truth, one manoeuvre a hazard"),
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        plots.save(figure, path)
+
+
+def trajectory_rows(
+    path: Path, episodes: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]]
+) -> None:
+    """The paper's Figure 2: trajectories, a row a variant.
+
+    Args:
+        path: the picture to make.
+        episodes: variant -> episodes from feasible and from infeasible starts, each `[steps, 3]`.
+    """
+    with mpl.rc_context(plots.STYLE):
+        figure = Figure(figsize=(7.4, 3.2 * len(episodes) + 0.4))
+        panels = figure.subplots(len(episodes), 2, squeeze=False)
+        for (variant, both), row in zip(episodes.items(), panels, strict=True):
+            for axes, start, chosen in zip(row, ("feasible", "infeasible"), both, strict=True):
+                plots.trajectory_panel(axes, f"From {start} starts", chosen)
+            row[0].set_ylabel(variant)
+        plots.trajectory_legend(figure)
+        plots.save(figure, path)
+
+
+def claim_intervals(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Each claim's paired differences: a dot a seed, their mean and interval, 0 in common.
+
+    Args:
+        path: the picture to make.
+        rows: from `fisor.studies.claims.checked_claims`.
+    """
+    rows = [row for row in rows if row["difference"] is not None]
+    colours = {"seen": COLOURS[2], "not seen": "grey", "opposite seen": COLOURS[3]}
+    with mpl.rc_context(plots.STYLE):
+        figure = Figure(figsize=(8.6, 0.85 * len(rows) + 0.9))
+        panels = figure.subplots(max(len(rows), 1), 1, squeeze=False).ravel()
+        for axes, row in zip(panels, rows, strict=False):
+            difference = row["difference"]
+            colour = colours[difference.verdict]
+            seeds = row["higher_values"] - row["lower_values"]
+            axes.plot(difference[1:], [0, 0], color=colour, lw=2.5, solid_capstyle="butt")
+            axes.plot(seeds, np.zeros(seeds.size), "o", ms=5, color="white", mec=colour, mew=1.2)
+            axes.plot(difference.mean, 0, "|", color="black", ms=14, mew=1.6)
+            axes.axvline(0, color="black", lw=0.8, ls="--")
+            axes.set(yticks=[], ylim=(-1, 1))
+            axes.spines["left"].set_visible(False)
+            reach = max(abs(difference.low), abs(difference.high), np.abs(seeds).max()) or 1.0
+            axes.set_xlim(-1.1 * reach, 1.1 * reach)
+            text = f"{row['claim']} ({row['measure']}): {difference.verdict}"
+            axes.set_title(text, loc="left", fontsize=8)
+        if rows:
+            panels[-1].set_xlabel(
+                "higher minus lower, as claimed right of 0; dots are seeds, bars 95 % intervals"
+            )
+        plots.save(figure, path)

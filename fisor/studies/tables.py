@@ -1,0 +1,154 @@
+"""A study's table: every figure in a long CSV, and a Markdown table laid out as the paper's."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from fisor.statistics import Estimate
+from fisor.studies.claims import RULE
+from fisor.studies.study import Experiment, Study
+from fisor.tables import NONE, markdown, shown
+
+FAILED = "failed"
+LONG = {
+    "task": pl.String,
+    "variant": pl.String,
+    "figure": pl.String,
+    "mean": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "paper": pl.Float64,
+}
+
+
+def estimate(
+    metrics: Mapping[str, Any], task: str, method: str, column: str
+) -> tuple[float | None, float | None, float | None]:
+    """Mean, low and high of a figure of metrics.json: a method's, else the feasible region's.
+
+    None for what is not there: a region's figures have no interval, and some tasks lack figures
+    that others have.
+    """
+    of_task = metrics.get(task, {})
+    of_method = of_task.get(method, {})
+    if column in of_method:
+        mean, low, high = (of_method[column][name] for name in Estimate._fields)
+        return mean, low, high
+    return of_task.get("feasible_region", {}).get(column, of_task.get(column)), None, None
+
+
+def papers_figures(study: Study) -> dict[tuple[str, str, str], float]:
+    """(task, variant, figure) -> the paper's figure, from the study's CSV file."""
+    if study.paper is None:
+        return {}
+    table = pl.read_csv(study.paper, comment_prefix="#")
+    figures = [name for name in table.columns if name not in ("task", "variant")]
+    return {
+        (row["task"], row["variant"], figure): row[figure]
+        for row in table.to_dicts()
+        for figure in figures
+        if row[figure] is not None
+    }
+
+
+def long_table(
+    study: Study,
+    experiments: Sequence[Experiment],
+    metrics: Mapping[str, Mapping[str, Any]],
+) -> pl.DataFrame:
+    """A row for each task, variant and figure; no mean where the experiment failed.
+
+    Args:
+        study: whose columns.
+        experiments: all that were asked for.
+        metrics: metrics.json of those that are done, by name.
+    """
+    paper = papers_figures(study)
+    rows = []
+    for e in experiments:
+        for column in study.columns:
+            mean, low, high = estimate(metrics.get(e.name, {}), e.task, e.method, column)
+            papers = paper.pop((e.task, e.variant, column), None)
+            rows.append((e.task, e.variant, column, mean, low, high, papers))
+    for (task, variant, figure), value in paper.items():  # tasks of the paper that were not run
+        if figure in study.columns:
+            rows.append((task, variant, figure, None, None, None, value))
+    return pl.DataFrame(rows, schema=LONG, orient="row")
+
+
+def study_table(study: Study, failed: Sequence[Experiment], long: pl.DataFrame) -> str:
+    """The Markdown table, a row a task or a row a variant; ours, then the paper's."""
+    without = {(e.task, e.variant) for e in failed}
+    cells: dict[tuple[str, str, str], str] = {}
+    papers: dict[tuple[str, str, str], str] = {}
+    for task, variant, figure, mean, low, high, paper in long.rows():
+        if mean is not None:
+            ours = f"{mean:.3f}" if low is None else shown(Estimate(mean, low, high))
+        else:
+            ours = FAILED if (task, variant) in without else NONE
+        cells[task, variant, figure] = ours
+        papers[task, variant, figure] = NONE if paper is None else f"{paper:.2f}"
+    tasks, variants = _distinct(long["task"]), _distinct(long["variant"])
+    with_paper = long["paper"].is_not_null().any()
+    rows = []
+    if study.rows == "tasks":
+        for task in tasks:
+            row = {"task": task}
+            for label, values in (("", cells), ("paper's ", papers))[: 2 if with_paper else 1]:
+                for variant in variants:
+                    for figure in study.columns:
+                        row[f"{label}{variant}: {figure}"] = values.get(
+                            (task, variant, figure), NONE
+                        )
+            rows.append(row)
+    else:
+        for task in tasks:
+            for variant in variants:
+                row = {"task": task, "variant": variant}
+                for figure in study.columns:
+                    row[figure] = cells.get((task, variant, figure), NONE)
+                    if with_paper:
+                        row[f"paper's {figure}"] = papers.get((task, variant, figure), NONE)
+                rows.append(row)
+    return markdown(pl.DataFrame(rows))
+
+
+def _distinct(values: pl.Series) -> list[str]:
+    return values.unique(maintain_order=True).to_list()
+
+
+def claims_table(rows: Sequence[Mapping[str, Any]]) -> tuple[pl.DataFrame, str]:
+    """The table of claims, as CSV's frame and as Markdown with the rule below it."""
+    flat, shown_rows = [], []
+    for row in rows:
+        verdict = FAILED if row["difference"] is None else row["difference"].verdict
+        line = {key: row[key] for key in ("claim", "measure", "lower", "higher")}
+        figures: dict[str, Any] = dict.fromkeys(("mean", "low", "high"))
+        cells = dict.fromkeys(("should be lower", "should be higher", "difference"), NONE)
+        if row["difference"] is not None:
+            lower, higher = row["lower_values"], row["higher_values"]
+            figures = dict(zip(figures, row["difference"], strict=False))
+            cells = {
+                "should be lower": f"{row['lower']}: {_spread(lower)}",
+                "should be higher": f"{row['higher']}: {_spread(higher)}",
+                "difference": shown(Estimate(*row["difference"])),
+            }
+        seeds = 0 if row["difference"] is None else row["lower_values"].size
+        flat.append(line | figures | {"seeds": seeds, "verdict": verdict})
+        shown_rows.append(
+            {"claim": row["claim"], "measure": row["measure"]}
+            | cells
+            | {"seeds": str(seeds), "verdict": f"**{verdict}**"}
+        )
+    return pl.DataFrame(flat), markdown(pl.DataFrame(shown_rows)) + f"\n{RULE}\n"
+
+
+def _spread(values: Any) -> str:
+    return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
+
+
+def write_csv(table: pl.DataFrame, path: Path) -> None:
+    """Write a table with the digits that metrics.json has."""
+    table.write_csv(path, float_precision=4)

@@ -1,0 +1,314 @@
+"""Studies: their files, the experiments that they ask for, what makes two of them the same."""
+
+import itertools
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from project import PACKAGES, ROOT, checked, edit_yaml
+
+from fisor.errors import InputError
+from fisor.studies import claims, pictures, running, tables
+from fisor.studies.study import Experiment, Study, load_study
+
+STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+PLAIN: dict[str, Any] = {
+    "title": "A title",
+    "reproduces": "Figure 4",
+    "about": "What to look for.",
+    "tasks": ["PointRobot"],
+    "grid": {"tau": [0.8, 0.9], "N": [1, 16]},
+    "columns": ["normalised_reward", "normalised_cost"],
+    "figure": "lines",
+}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Callable[..., Study]:
+    """A function (changes) -> the plain study with those keys changed; None leaves one out."""
+
+    def make(**changes: Any) -> Study:
+        values = {k: v for k, v in (PLAIN | changes).items() if v is not None}
+        path = tmp_path / "plain.yaml"
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+        return load_study(path)
+
+    return make
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_asks_for_experiments_that_can_run(path: Path) -> None:
+    """Each file of studies/ is right, and every parameter that it changes is there."""
+    experiments = load_study(path).experiments((), {})
+    settings = running.wanted_settings(ROOT, experiments)
+    assert settings
+    for experiment in experiments:
+        setting = settings[experiment.name]
+        assert setting.params["run"] == [experiment.task]
+        assert setting.params["methods"] == [experiment.method]
+        assert experiment.method in setting.params["method_changes"]
+
+
+def test_a_grid_is_every_combination_named_after_its_changes(study: Callable[..., Study]) -> None:
+    """Names say study, task and changes; the setting has the method and the common ones, too."""
+    experiments = study(params={"seeds": 5}).experiments((), {})
+    assert [e.name for e in experiments] == [
+        f"plain-PointRobot-tau={tau}-N={n}" for tau, n in itertools.product((0.8, 0.9), (1, 16))
+    ]
+    assert experiments[1].changes == {
+        "seeds": 5, "tau": 0.8, "N": 16, "run": ["PointRobot"], "methods": ["FISOR"],
+    }  # fmt: skip
+    assert experiments[1].variant == "tau = 0.8, N = 16"
+
+
+def test_tasks_and_changes_of_the_command_line_win_and_stand_in_the_names(
+    study: Callable[..., Study],
+) -> None:
+    """`--task BallRun -S seeds=1` goes before the study's own."""
+    (first, *_) = study(params={"seeds": 5}).experiments(("BallRun",), {"seeds": 1})
+    assert first.name == "plain-BallRun-tau=0.8-N=1-seeds=1"
+    assert first.changes["seeds"] == 1
+    assert first.changes["run"] == ["BallRun"]
+
+
+def test_a_variant_may_name_its_method(study: Callable[..., Study]) -> None:
+    """`method` is no parameter: it becomes `methods`, and one that changes nothing is `default`."""
+    variants = {"FISOR": {}, "BC": {"method": "BC"}, "odd": {"run_of/it": "a..b c"}}
+    plain, cloning, odd = study(grid=None, variants=variants, figure="bars").experiments((), {})
+    assert plain.name == "plain-PointRobot-default"
+    assert cloning.name == "plain-PointRobot-method=BC"
+    assert cloning.changes == {"run": ["PointRobot"], "methods": ["BC"]}
+    # Letters and dots that Git refuses in a name are gone.
+    assert odd.name == "plain-PointRobot-run_of_it=a_b_c"
+    checked(ROOT, "git", "check-ref-format", f"refs/exps/{odd.name}")
+
+
+REFUSED = {
+    "unknown": ({"colour": "red"}, "unknown key `colour`"),
+    "missing": ({"title": None}, "`title` is missing"),
+    "type": ({"tasks": "PointRobot"}, "`tasks` must be a list"),
+    "figure": ({"figure": "pie"}, "`figure` must be one of bars, lines"),
+    "column": ({"columns": ["reward"]}, "`columns` has `reward`"),
+    "both": ({"variants": {"FISOR": {}}}, "one of the two is needed"),
+    "grid": ({"grid": {"tau": 0.8}}, "`grid.tau` must be a list"),
+    "long grid": ({"grid": {"tau": [1], "N": [1], "T": [1]}}, "a `grid` of one or two"),
+    "paper": ({"paper": "nowhere.csv"}, "which is not there"),
+    "claim": ({"figure": "claims"}, "belong together"),
+    "measure": (
+        {"figure": "claims", "claims": [dict(claim="x", measure="y", lower="a", higher="b")]},
+        "`y` is no measure",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_wrong_study_is_refused_by_key(study: Callable[..., Study], name: str) -> None:
+    """The message names the file and the key."""
+    changes, message = REFUSED[name]
+    with pytest.raises(InputError, match=f"plain.yaml: .*{message}"):
+        study(**changes)
+
+
+def test_two_experiments_of_one_name_are_refused(study: Callable[..., Study]) -> None:
+    """DVC would take the second for the first."""
+    twice = study(grid=None, variants={"a": {"N": 1}, "b": {"N": 1}}, figure="bars")
+    with pytest.raises(InputError, match="two experiments have this name"):
+        twice.experiments((), {})
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that a setting is made of, in Git; nothing of it has run."""
+    folder = tmp_path_factory.mktemp("repository")
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", "params.yaml", "tasks.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    commit(folder, "First")
+    return folder
+
+
+def commit(folder: Path, message: str) -> str:
+    """Commit everything; returns the commit."""
+    if not (folder / ".git").exists():
+        checked(folder, "git", "init", "--quiet")
+        checked(folder, "git", "config", "user.email", "tests@example.com")
+        checked(folder, "git", "config", "user.name", "tests")
+    checked(folder, "git", "add", "--all")
+    checked(folder, "git", "commit", "--quiet", "--message", message)
+    return checked(folder, "git", "rev-parse", "HEAD").strip()
+
+
+def experiment(**changes: Any) -> Experiment:
+    """An experiment on PointRobot with these changes."""
+    changes = {"run": ["PointRobot"], "methods": ["FISOR"]} | changes
+    return Experiment("plain", "PointRobot", "FISOR", "plain", changes)
+
+
+def test_an_experiment_is_known_by_its_setting(repository: Path) -> None:
+    """A commit under an experiment's reference counts for equal code and parameters alone.
+
+    The commit stands for what DVC leaves: the changed params.yaml in a commit of its own.
+    """
+    head = checked(repository, "git", "rev-parse", "HEAD").strip()
+    edit_yaml(repository / "params.yaml", {"tau": 0.8})
+    made = commit(repository, "An experiment")
+    checked(repository, "git", "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/other-name", made)
+    checked(repository, "git", "reset", "--quiet", "--hard", head)
+
+    def found(**changes: Any) -> bool:
+        return running.find_done(repository, [experiment(**changes)]) == {"plain": made}
+
+    try:
+        assert found(tau=0.8)
+        assert not found(tau=0.8, N=4)
+        assert not found(tau=0.85)
+        assert not found()
+        # Neither another task's entry, a mirror, nor code that no stage runs is a difference.
+        edit_yaml(repository / "tasks.yaml", {"BallRun": {"horizon_steps": 7}})
+        edit_yaml(repository / "params.yaml", {"dataset_hosts": ["https://mirror.example.org/"]})
+        (repository / "fisor/compare.py").write_text("# changed\n")
+        assert found(tau=0.8)
+        with (repository / "fisor/losses.py").open("a") as file:
+            file.write("# changed\n")
+        assert not found(tau=0.8)
+    finally:
+        checked(repository, "git", "reset", "--quiet", "--hard", head)
+
+
+def test_a_parameter_that_is_not_there_is_refused(repository: Path) -> None:
+    """DVC would add it to params.yaml, and every stage fail on it."""
+    with pytest.raises(InputError, match=r"params.yaml has no `taw`"):
+        running.wanted_settings(repository, [experiment(taw=0.8)])
+    changes = {"tasks.yaml:PointRobot.overrides.evaluation.episodes": 3}
+    setting = running.wanted_settings(repository, [experiment(**changes)])["plain"]
+    assert setting.tasks["PointRobot"]["overrides"]["evaluation"]["episodes"] == 3
+
+
+METRICS = {
+    "PointRobot": {
+        "FISOR": {
+            "normalised_reward": {"mean": 0.5, "low": 0.4, "high": 0.6},
+            "normalised_cost": {"mean": 2.0, "low": None, "high": None},
+        },
+        "feasible_region": {"mean_intersection_over_union": 0.9},
+    }
+}
+
+
+def test_table_of_tasks_has_the_papers_figures_beside_ours(
+    study: Callable[..., Study], tmp_path: Path
+) -> None:
+    """Rows of ours, of a failed experiment, and of a task that only the paper has."""
+    (tmp_path / "paper.csv").write_text(
+        "# Table 2\ntask,variant,normalised_reward,normalised_cost\n"
+        "PointRobot,FISOR,0.45,0.03\nAntRun,FISOR,0.3,\n"
+    )
+    variants = {"FISOR": {}, "w/o HJ": {"tau": 0.8}}
+    made = study(grid=None, variants=variants, figure="bars", rows="tasks", paper="paper.csv")
+    fisor, without = made.experiments((), {})
+    long = tables.long_table(made, [fisor, without], {fisor.name: METRICS})
+    assert long.rows() == [
+        ("PointRobot", "FISOR", "normalised_reward", 0.5, 0.4, 0.6, 0.45),
+        ("PointRobot", "FISOR", "normalised_cost", 2.0, None, None, 0.03),
+        ("PointRobot", "w/o HJ", "normalised_reward", None, None, None, None),
+        ("PointRobot", "w/o HJ", "normalised_cost", None, None, None, None),
+        ("AntRun", "FISOR", "normalised_reward", None, None, None, 0.3),
+    ]
+    heading, _, ours, papers = tables.study_table(made, [without], long).splitlines()
+    assert heading.startswith("| task | FISOR: normalised reward | FISOR: normalised cost | w/o HJ")
+    assert ours == (
+        "| PointRobot | 0.500 [0.400, 0.600] | 2.000 | failed | failed | 0.45 | 0.03 | – | – |"
+    )
+    assert papers == "| AntRun | – | – | – | – | 0.30 | – | – | – |"
+    pictures.bars(tmp_path / "bars.png", made, long)  # with holes in it
+    assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_table_of_variants_and_lines(study: Callable[..., Study], tmp_path: Path) -> None:
+    """A row a combination; figures of the region have no interval."""
+    made = study(columns=["normalised_reward", "mean_intersection_over_union"])
+    experiments = made.experiments((), {})
+    long = tables.long_table(made, experiments, {e.name: METRICS for e in experiments[:3]})
+    lines = tables.study_table(made, experiments[3:], long).splitlines()
+    assert lines[2] == "| PointRobot | tau = 0.8, N = 1 | 0.500 [0.400, 0.600] | 0.900 |"
+    assert lines[5] == "| PointRobot | tau = 0.9, N = 16 | failed | failed |"
+    pictures.lines(tmp_path / "lines.png", made, long)
+    assert (tmp_path / "lines.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_paired_difference_is_students_interval() -> None:
+    """By hand: differences 1, 2, 3 have mean 2, deviation 1, t(0.975, 2) = 4.302653."""
+    difference = claims.paired_difference(np.array([1.0, 2.0, 3.0]), np.zeros(3))
+    half = 4.302653 / np.sqrt(3)
+    np.testing.assert_allclose(difference, (2, 2 - half, 2 + half), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("higher", "verdict"),
+    [([2, 2.1, 1.9], "seen"), ([2, 0, 1], "not seen"), ([0, 0.1, -0.1], "opposite seen")],
+)
+def test_a_claim_is_seen_only_where_the_interval_excludes_0(
+    higher: list[float], verdict: str
+) -> None:
+    """Against 1 for every seed, worked out by hand: half widths 0.25, 2.5 and 0.25."""
+    assert claims.paired_difference(np.array(higher), np.ones(3)).verdict == verdict
+
+
+def test_seeds_that_cannot_be_paired_are_refused() -> None:
+    with pytest.raises(InputError, match="3 against 2"):
+        claims.paired_difference(np.ones(3), np.ones(2))
+    with pytest.raises(InputError, match="1 against 1"):
+        claims.paired_difference(np.ones(1), np.ones(1))
+
+
+class Episodes:
+    """A revision whose rollouts are given."""
+
+    name = "given"
+
+    def __init__(self, violating_steps: list[int]) -> None:
+        self._steps = violating_steps
+
+    def rollouts(self, task: str, method: str) -> pl.DataFrame:
+        """Two seeds, two episodes each: the first from a feasible start, the second not."""
+        return pl.DataFrame(
+            {
+                "seed": [0, 0, 1, 1],
+                "truly_feasible": [True, False, True, False],
+                "violating_steps": self._steps,
+            }
+        )
+
+
+def test_claims_table_and_figure(tmp_path: Path, study: Callable[..., Study]) -> None:
+    """Per-seed values come from the right episodes; a failed experiment is said."""
+    claim = dict(
+        claim="Recovery", measure="violating steps from infeasible starts", lower="A", higher="B"
+    )
+    other = claim | {"lower": "A", "higher": "C"}
+    made = study(
+        **{"grid": None, "columns": None, "figure": "claims"},
+        variants={"A": {"N": 1}, "B": {"N": 2}, "C": {"N": 3}},
+        claims=[claim, other],
+    )
+    revisions: Any = {
+        "A": (Episodes([9, 1, 9, 2]), "PointRobot", "FISOR"),
+        "B": (Episodes([0, 5, 0, 7]), "PointRobot", "FISOR"),
+    }
+    rows = claims.checked_claims(made.claims, revisions)
+    np.testing.assert_array_equal(rows[0]["lower_values"], [1, 2])
+    np.testing.assert_array_equal(rows[0]["higher_values"], [5, 7])
+    assert rows[0]["difference"].mean == 4.5
+    flat, text = tables.claims_table(rows)
+    # Differences 4 and 5: half width 12.706 * 0.7071 / 1.4142 = 6.353.
+    assert flat["verdict"].to_list() == ["not seen", "failed"]
+    assert "| A: 1.500 (1.000 to 2.000) | B: 6.000 (5.000 to 7.000) |" in text
+    assert "4.500 [-1.853, 10.853]" in text
+    pictures.claim_intervals(tmp_path / "claims.png", rows)
+    assert (tmp_path / "claims.png").read_bytes().startswith(b"\x89PNG")
