@@ -1,8 +1,11 @@
 """Learn the feasible values Q_h and V_h (Eq. 7-9)."""
 
+import shutil
+
 from fisor import command, critics, feasibility
 from fisor.outputs import whole_directory
 from fisor.params import load_for_stage
+from fisor.resuming import UNFINISHED
 from fisor.training import fit, write_curve
 from fisor.transitions import load
 
@@ -10,6 +13,7 @@ from fisor.transitions import load
 def main(task: str, transitions: str, labels: str, out: str) -> None:
     """Train every seed's feasibility critic; write the checkpoint and curve.csv."""
     params, _ = load_for_stage("feasibility", task)
+    unfinished = UNFINISHED / "feasibility" / task
     data = load(transitions, f"{labels}/violations.parquet", params.timeouts_are_terminal)
     states, curve = fit(
         feasibility.init(params, data),
@@ -18,10 +22,12 @@ def main(task: str, transitions: str, labels: str, out: str) -> None:
         params=params,
         batch_size=params.value_batch_size,
         name=f"train_feasibility {task}",
+        unfinished=unfinished,
     )
     with whole_directory(out) as directory:
         critics.save(directory, states, critics.config_of(params, data))
         write_curve(directory / "curve.csv", curve)
+    shutil.rmtree(unfinished, ignore_errors=True)
 
 
 if __name__ == "__main__":
