@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import jaxlib
 import numpy as np
 from tqdm import tqdm
 
@@ -119,7 +118,7 @@ def fit(
             "program": hashlib.sha256(text.encode()).hexdigest(),
             "inputs": hash_of((data, seed_data, tables, init_keys, keys)),
             "devices": [device.device_kind for device in devices],
-            "jax": [jax.__version__, jaxlib.__version__],
+            "jax": [jax.__version__, jax.lib.__version__],
         }
 
     def template(updates: int) -> Any:

@@ -14,7 +14,12 @@ def main(task: str, transitions: str, labels: str, out: str) -> None:
     """Train every seed's feasibility critic; write the checkpoint and curve.csv."""
     params, _ = load_for_stage("feasibility", task)
     unfinished = UNFINISHED / "feasibility" / task
-    data = load(transitions, f"{labels}/violations.parquet", params.timeouts_are_terminal)
+    data = load(
+        transitions,
+        f"{labels}/violations.parquet",
+        params.timeouts_are_terminal,
+        unfinished / "rows",
+    )
     states, curve = fit(
         feasibility.init(params, data),
         feasibility.update(params),

@@ -16,7 +16,7 @@ def main(task: str, method: str, transitions: str, feasibility: str, reward: str
     """Train every seed's score network; write what is needed to act, and curve.csv."""
     params, _ = load_for_stage("policy", task, method)
     unfinished = UNFINISHED / "policy" / task / method
-    data = load(transitions, None, params.timeouts_are_terminal)
+    data = load(transitions, None, params.timeouts_are_terminal, unfinished / "rows")
     feasibility_critic, reward_critic = critics.load(feasibility), critics.load(reward)
     row_weights = weights.data_weights(params, data, feasibility_critic, reward_critic)
     # Drawing rows in proportion to w and leaving w out of the loss has the same expectation.

@@ -14,7 +14,7 @@ def main(task: str, transitions: str, out: str) -> None:
     """Train every seed's reward critic; write the checkpoint and curve.csv."""
     params, entry = load_for_stage("reward", task)
     unfinished = UNFINISHED / "reward" / task
-    data = load(transitions, None, params.timeouts_are_terminal)
+    data = load(transitions, None, params.timeouts_are_terminal, unfinished / "rows")
     episode = vector(read_table(transitions, ("episode",)), "episode", transitions)
     scale = reward.reward_scale(data.rewards, episode, entry.horizon_steps)
     data = data._replace(rewards=data.rewards * scale)
