@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mixing
 import numpy as np
 import pytest
 from oracles import drawn_params
@@ -68,23 +69,11 @@ def three_seeds(train: Callable[..., Trained]) -> Trained:
 
 @pytest.fixture(scope="module")
 def mix(small_params: Callable[..., Params]) -> Callable[..., Trained]:
-    """A function (changes of the parameters) -> a number for each seed that mixes all it was given.
-
-    Start, keys, rows and own rows all enter in whole numbers, so equal means equal to the last bit
-    whatever the order of sums.
-    """
-    rows = np.arange(50, dtype=np.uint32)
-    own = np.random.default_rng(1).integers(2**32, size=(3, 50), dtype=np.uint32)
-
-    def update(mixed: Any, batch: Any, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        shared, of_seed = batch
-        mixed = mixed * jnp.uint32(1664525) + (shared * of_seed).sum() + jax.random.bits(key)
-        return mixed, {"low": (mixed % 1000).astype(jnp.float32)}
+    """A function (changes of the parameters) -> a number for each seed that mixes all it got."""
 
     def run(**changes: Any) -> Trained:
         params = small_params(**{"training_steps": 23, "log_every_updates": 10} | changes)
-        seed_data = own[: params.seeds]
-        return fit(jax.random.bits, update, rows, seed_data, params=params, batch_size=8, name="")
+        return mixing.mix(params)
 
     return run
 
