@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding
+from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from fisor.sampling import AliasTable, draw
@@ -45,7 +45,7 @@ class Programs:
         """
         self._init, self._update = jax.vmap(init), jax.vmap(update)
         self._rows, self._batch_size = rows, batch_size
-        self._mesh = jax.make_mesh((len(devices),), ("seeds",), devices=devices)
+        self._mesh = jax.make_mesh((len(devices),), ("seeds",), (AxisType.Auto,), devices=devices)
         self.start = jax.jit(self._start)
         self.run = jax.jit(self._run, static_argnames="length", donate_argnames="states")
         self.picked = jax.jit(self._picked, static_argnames="length")
