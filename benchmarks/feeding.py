@@ -1,7 +1,7 @@
 """Rate of training with the data on the device against batches fed from memory-mapped files.
 
 Run from the project's root: `python -m benchmarks.feeding`. Prints a line for each network and
-observation size, of three seeds at the paper's sizes; both ways take turns in one process.
+observation size, of three seeds at the paper's sizes; the two ways take turns in one process.
 """
 
 import dataclasses
@@ -17,13 +17,14 @@ import jax
 import numpy as np
 
 from fisor import feasibility, policy
+from fisor.command import keep_compiled_programs
 from fisor.params import Params, load_params
 from fisor.training import fit
 from fisor.transitions import Transitions
 
 ROWS, ACTION_DIM = 1_000_000, 2
 OBSERVATION_DIMS = 8, 72
-SECONDS, TURNS = 4.0, 3  # of each measurement, about; how often each way is measured
+INTERVALS, TURNS = 5, 3  # of the curve, in a measurement; how often each way is measured
 
 
 def mapped_transitions(folder: Path, observation_dim: int) -> Transitions:
@@ -53,29 +54,29 @@ def seconds(train: Callable[..., Any], params: Params, updates: int, on_device: 
 
 
 def rates(train: Callable[..., Any], params: Params) -> tuple[float, float]:
-    """Updates a second, on the device and fed: a long run less a short one, the best of turns."""
+    """Updates a second, on the device and fed: long runs less short ones, the best of turns."""
     interval = params.log_every_updates
-    short = {way: seconds(train, params, interval, way) for way in (True, False)}
-    # The second short run takes its program from the kept ones, as the long runs do.
-    short = {way: seconds(train, params, interval, way) for way in (True, False)}
     best = {True: 0.0, False: 0.0}
-    more = max(1, round(SECONDS / short[True])) * 5
+    for way in best:  # compile; the runs below take the programs from the kept ones
+        seconds(train, params, interval, way)
     for _ in range(TURNS):
-        for way in (True, False):
-            taken = seconds(train, params, (1 + more) * interval, way) - short[way]
-            best[way] = max(best[way], more * interval / taken)
+        for way in best:
+            short = seconds(train, params, interval, way)
+            taken = seconds(train, params, (1 + INTERVALS) * interval, way) - short
+            best[way] = max(best[way], INTERVALS * interval / taken)
     return best[True], best[False]
 
 
 def main() -> None:
     """Print both rates and their ratio."""
+    keep_compiled_programs()
     print(f"{platform.machine()}, {jax.devices()[0].device_kind}, {jax.device_count()} device(s)")
     params = dataclasses.replace(load_params(), seeds=3)
     with tempfile.TemporaryDirectory() as folder:
         for observation_dim in OBSERVATION_DIMS:
             data = mapped_transitions(Path(folder), observation_dim)
-            critic = dataclasses.replace(params, log_every_updates=200)
-            actor = dataclasses.replace(params, log_every_updates=5)
+            critic = dataclasses.replace(params, log_every_updates=100)
+            actor = dataclasses.replace(params, log_every_updates=4)
             weights = np.ones((3, ROWS), np.float32)
             trainings = {
                 "Q_h, V_h": (critic, feasibility.init, feasibility.update(critic), (), 256),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from oracles import drawn_params
 
-from fisor import checkpoint, critics, feasibility, reward
+from fisor import checkpoint, critics, feasibility, programs, reward
 from fisor.critics import CriticState
 from fisor.errors import InputError
 from fisor.optimiser import optimiser
@@ -161,6 +161,19 @@ def test_two_runs_write_the_same_bytes(
         first, second = (tmp_path / name / file for name in ("first", "again"))
         assert first.read_bytes() == second.read_bytes()
     jax.tree.map(np.testing.assert_array_equal, again, three_seeds[0])
+
+
+def test_a_chunk_takes_over_the_states_memory() -> None:
+    """No copy of the states is made for a chunk, whether rows come from the device or the host."""
+    devices = programs.devices_for(1)
+    compiled = programs.Programs(jax.random.bits, mixing.update, 50, 8, devices)
+    keys = seed_keys(1)
+    given = compiled.start(keys)
+    between, _ = compiled.run(given, keys, None, mixing.ROWS, mixing.OWN[:1], 0, length=2)
+    assert given.is_deleted()
+    picked = np.asarray(compiled.picked(keys, None, 2, length=2))
+    compiled.run_on(between, keys, (mixing.ROWS[picked], mixing.OWN[0][picked]), 2)
+    assert between.is_deleted()
 
 
 # What an update is given --------------------------------------------------------------------------
