@@ -33,6 +33,16 @@ def hash_of(tree: Any) -> str:
     return digest.hexdigest()
 
 
+def code_hash() -> str:
+    """SHA-256 of the project's modules that this process has imported: a stage's, no other's."""
+    files = sorted(
+        str(module.__file__)
+        for name, module in list(sys.modules.items())
+        if name.startswith("fisor") and getattr(module, "__file__", None)
+    )
+    return hashlib.sha256(b"\0".join(Path(file).read_bytes() for file in files)).hexdigest()
+
+
 class Checkpoints:
     """The checkpoints of one training: `FOLDER/UPDATES/`, of which only the last is kept.
 

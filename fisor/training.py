@@ -1,9 +1,10 @@
 """The one training loop: updates in chunks, seeds side by side, a curve, checkpoints."""
 
 import csv
-import hashlib
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,12 +25,24 @@ from fisor.programs import (
     Update,
     devices_for,
 )
-from fisor.resuming import Checkpoints, hash_of
+from fisor.resuming import Checkpoints, code_hash, hash_of
 from fisor.sampling import alias_table
 
 Array = jax.Array
 Chunk = tuple[int, int]  # updates done before it, and its length
 Advance = Callable[[Any], tuple[Any, dict[str, Array]]]  # states -> states, metrics of a chunk
+
+# What a checkpoint may differ in: what is trained on and with stands in its inputs and code.
+NOT_OF_TRAINING = (
+    "run",
+    "methods",
+    "method_changes",
+    "dataset_hosts",
+    "drop_bad_rows",
+    "N",
+    "episodes",
+    "evaluation_seed",
+)
 
 
 class Curve(NamedTuple):
@@ -105,24 +118,22 @@ def fit(
         tuple(jax.vmap(jax.random.split, out_axes=1)(seed_keys(seeds))), SEEDS
     )
 
-    # Of one update, traced from shapes alone: what tells this training from another.
-    def lowered() -> jax.stages.Lowered:
-        states = jax.eval_shape(programs.start, init_keys)
-        return programs.run.lower(states, keys, tables, data, seed_data, 0, length=1)
-
     def identity() -> dict[str, Any]:
-        text = programs.start.lower(init_keys).as_text() + lowered().as_text()
         return {
-            "training_steps": steps,
-            "log_every_updates": interval,
-            "program": hashlib.sha256(text.encode()).hexdigest(),
+            "params": {k: v for k, v in asdict(params).items() if k not in NOT_OF_TRAINING},
+            "batch_size": batch_size,
             "inputs": hash_of((data, seed_data, tables, init_keys, keys)),
+            "code": code_hash(),
             "devices": [device.device_kind for device in devices],
             "jax": [jax.__version__, jax.lib.__version__],
         }
 
     def template(updates: int) -> Any:
-        states, metrics = lowered().out_info
+        def shapes() -> Any:
+            run = partial(programs.run, length=1)
+            return run(programs.start(init_keys), keys, tables, data, seed_data, 0)
+
+        states, metrics = jax.eval_shape(shapes)
         shape = updates // interval, seeds
         curve = {key: jax.ShapeDtypeStruct(shape, value.dtype) for key, value in metrics.items()}
         return {"states": states, "curve": curve}

@@ -26,11 +26,10 @@ def mix(
     *,
     by_weight: bool = False,
     rows: np.ndarray = ROWS,
-    step: Any = update,
     **options: Any,
 ) -> tuple[jax.Array, Curve]:
     """A number for each seed that mixes start, keys, rows and own rows; options are `fit`'s."""
     own = OWN[: params.seeds]
     weights = WEIGHTS[: params.seeds] if by_weight else None
     options = {"params": params, "batch_size": 8, "name": "mix", **options}
-    return fit(jax.random.bits, step, rows, own, weights, **options)
+    return fit(jax.random.bits, update, rows, own, weights, **options)

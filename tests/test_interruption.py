@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import mixing
 import numpy as np
 import pytest
@@ -104,10 +103,13 @@ def killed_after(checkpoints: int) -> Iterator[None]:
 
 
 def assert_same_files(one: Path, other: Path) -> None:
-    names = sorted(path.name for path in one.iterdir())
-    assert names == sorted(path.name for path in other.iterdir())
-    for name in names:
-        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    """The same files in both folders and those below, byte for byte."""
+    first, second = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+        for folder in (one, other)
+    )
+    assert first.keys() == second.keys()
+    assert [name for name, content in first.items() if content != second[name]] == []
 
 
 @pytest.mark.usefixtures("kept_always")
@@ -131,7 +133,7 @@ KILL = """
 import os, signal
 import safetensors.numpy
 from fisor import resuming
-import stages.train_reward as stage
+import stages.train_reward as stage  # as its command, which imports the same modules
 
 resuming.EVERY_SECONDS = 0.0
 save, left = safetensors.numpy.save_file, [3]
@@ -148,7 +150,7 @@ stage.main("PointRobot", "rows.parquet", "killed")
 
 
 def test_a_killed_process_gives_the_same_bytes(
-    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGKILL in the middle of writing the third checkpoint: goes on from the second.
 
@@ -159,19 +161,14 @@ def test_a_killed_process_gives_the_same_bytes(
     result = run(trained, sys.executable, "-c", KILL)
     assert result.returncode == -signal.SIGKILL, result.stderr
     assert not (trained / "killed").exists()
-    capsys.readouterr()
-    train("train_reward", out="killed")
-    assert "train_reward PointRobot: going on from update 4" in capsys.readouterr().err
+    options = ("--task", "PointRobot", "--transitions", "rows.parquet", "--out", "killed")
+    result = run(trained, sys.executable, "-m", "stages.train_reward", *options)
+    assert result.returncode == 0, result.stderr
+    assert "train_reward PointRobot: going on from update 4" in result.stderr
     assert_same_files(trained / "killed", trained / "reward")
 
 
 # What a checkpoint is bound to -------------------------------------------------------------------
-
-
-def other_step(mixed: Any, batch: Any, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-    """As `mixing.update`, with another constant."""
-    mixed, metrics = mixing.update(mixed, batch, key)
-    return mixed + jnp.uint32(1), metrics
 
 
 OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -180,7 +177,7 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "other batches": ({}, {"batch_size": 4}),
     "other data": ({}, {"rows": mixing.ROWS + np.uint32(1)}),
     "other weights": ({}, {"by_weight": True}),
-    "other code": ({}, {"step": other_step}),
+    "other learning rate": ({"learning_rate": 0.5}, {}),
 }
 
 
@@ -206,6 +203,26 @@ def test_a_checkpoint_of_another_training_is_said_and_dropped(
     expected, expected_curve = mixing.mix(params, **options)
     np.testing.assert_array_equal(states, expected)
     np.testing.assert_array_equal(curve.metrics["low"], expected_curve.metrics["low"])
+
+
+@pytest.mark.usefixtures("kept_always")
+def test_a_checkpoint_is_bound_to_the_code(
+    small_params: Callable[..., Params],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One byte more in a module of the project that is imported, and it is not taken up."""
+    module = ModuleType("fisor.imported")
+    module.__file__ = str(tmp_path / "imported.py")
+    monkeypatch.setitem(sys.modules, "fisor.imported", module)
+    Path(module.__file__).write_text("x = 1")
+    params = small_params(seeds=1, training_steps=20, log_every_updates=5)
+    with killed_after(1):
+        mixing.mix(params, unfinished=tmp_path / "kept")
+    Path(module.__file__).write_text("x = 2")
+    mixing.mix(params, unfinished=tmp_path / "kept")
+    assert "is of another training (other code)" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("kept_always")
