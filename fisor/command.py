@@ -2,10 +2,32 @@
 
 import argparse
 import inspect
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from fisor.errors import InputError
+
+
+def keep_compiled_programs(folder: str | Path = ".cache/jax") -> None:
+    """Let JAX, in this process and those that it starts, take programs from those once compiled.
+
+    Args:
+        folder: keeps them, unless the environment has JAX_COMPILATION_CACHE_DIR. It may be removed
+            at any time.
+    """
+    settings: dict[str, str | float] = {
+        "jax_compilation_cache_dir": str(Path(folder).absolute()),
+        "jax_persistent_cache_min_compile_time_secs": 0.2,  # quicker ones are not kept
+    }
+    for name, value in settings.items():
+        # JAX reads its variables when it is imported; where it is there already, it is told.
+        given = os.environ.setdefault(name.upper(), str(value))
+        if "jax" in sys.modules:
+            sys.modules["jax"].config.update(
+                name, float(given) if isinstance(value, float) else given
+            )
 
 
 def run(main: Callable[..., None]) -> None:
@@ -19,6 +41,7 @@ def run(main: Callable[..., None]) -> None:
     parser = argparse.ArgumentParser(description=inspect.getdoc(main))
     for name in inspect.signature(main).parameters:
         parser.add_argument(f"--{name}", required=True)
+    keep_compiled_programs()
     try:
         main(**vars(parser.parse_args()))
     except InputError as error:

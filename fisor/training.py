@@ -1,7 +1,9 @@
-"""The one training loop: data on the device, steps scanned in chunks, seeds side by side."""
+"""The one training loop: updates in chunks, seeds side by side, a curve, checkpoints."""
 
 import csv
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +14,35 @@ import numpy as np
 from tqdm import tqdm
 
 from fisor.errors import InputError
+from fisor.feeding import ahead, fits, gather, updates_a_chunk
 from fisor.params import Params
-from fisor.sampling import AliasTable, alias_table, draw
+from fisor.programs import (
+    CHUNK_SEEDS,
+    EVERYWHERE,
+    SEEDS,
+    Init,
+    Programs,
+    Update,
+    devices_for,
+)
+from fisor.resuming import Checkpoints, code_hash, hash_of
+from fisor.sampling import alias_table
 
 Array = jax.Array
+Chunk = tuple[int, int]  # updates done before it, and its length
+Advance = Callable[[Any], tuple[Any, dict[str, Array]]]  # states -> states, metrics of a chunk
+
+# What a checkpoint may differ in: what is trained on and with stands in its inputs and code.
+NOT_OF_TRAINING = (
+    "run",
+    "methods",
+    "method_changes",
+    "dataset_hosts",
+    "drop_bad_rows",
+    "N",
+    "episodes",
+    "evaluation_seed",
+)
 
 
 class Curve(NamedTuple):
@@ -36,8 +63,8 @@ def seed_keys(seeds: int) -> Array:
 
 
 def fit(
-    init: Callable[[Array], Any],
-    update: Callable[[Any, Any, Array], tuple[Any, dict[str, Array]]],
+    init: Init,
+    update: Update,
     data: Any,
     seed_data: Any = (),
     row_weights: np.ndarray | None = None,
@@ -45,24 +72,32 @@ def fit(
     params: Params,
     batch_size: int,
     name: str,
+    unfinished: Path | None = None,
+    on_device: bool | None = None,
 ) -> tuple[Any, Curve]:
     """Train every seed for `training_steps` updates on batches drawn with replacement.
 
     Rows are drawn uniformly, or in proportion to `row_weights`.
 
-    A seed's numbers depend on its own key alone: not on the other seeds and not on the chunks'
-    length.
+    A seed's numbers depend on its own key alone: not on the other seeds, not on the chunks'
+    length, not on whether the data lies on the device, and not on interruptions. Seeds are spread
+    over as many devices as divide their number.
 
     Args:
         init: key -> state of one seed.
         update: (state, batch, key) -> (state, scalars for the curve), for one seed. The batch is
             (rows of `data`, the same rows of the seed's own data).
-        data: pytree of `[n, ...]` arrays that all seeds share.
+        data: pytree of `[n, ...]` arrays that all seeds share; memory-mapped ones, too.
         seed_data: pytree of `[seeds, n, ...]` arrays of each seed's own, such as weights.
         row_weights: `[seeds, n]` at least 0, to draw rows by; None draws them uniformly.
         params: for `seeds`, `training_steps` and `log_every_updates`.
         batch_size: rows a step.
         name: what is trained, for the progress bar and messages.
+        unfinished: a folder for checkpoints, now and then at the curve's points; if it holds one
+            of this very training, that goes on from there. The caller removes the folder once the
+            result is written. None keeps none.
+        on_device: whether the data is put on the device, or stays on the host, from where a thread
+            feeds batches; None decides by the sizes.
 
     Returns:
         The states, stacked along a leading `[seeds]` axis, and the curve.
@@ -70,51 +105,111 @@ def fit(
     Raises:
         InputError: a metric is NaN or infinite; names the update, the metric and the seed.
     """
+    steps, interval, seeds = params.training_steps, params.log_every_updates, params.seeds
+    devices = devices_for(seeds)
     rows = jax.tree.leaves(data)[0].shape[0]
-    steps, interval = params.training_steps, params.log_every_updates
-
-    def one_update(
-        state: Any, own: Any, table: AliasTable | None, key: Array, data: Any, step: Array
-    ) -> tuple[Any, dict[str, Array]]:
-        batch_key, update_key = jax.random.split(jax.random.fold_in(key, step))
-        if table is None:
-            picked = jax.random.randint(batch_key, (batch_size,), 0, rows)
-        else:
-            picked = draw(table, batch_key, batch_size)
-        batch = jax.tree.map(lambda array: array[picked], (data, own))
-        return update(state, batch, update_key)
-
-    # The dataset is an argument: as a constant it would be compiled into the program.
-    @partial(jax.jit, static_argnames="length")
-    def chunk(
-        states: Any, own: Any, tables: Any, keys: Array, data: Any, first: Array, length: int
-    ) -> Any:
-        def every_seed(states: Any, step: Array) -> tuple[Any, dict[str, Array]]:
-            update_seeds = jax.vmap(one_update, in_axes=(0, 0, 0, 0, None, None))
-            return update_seeds(states, own, tables, keys, data, step)
-
-        return jax.lax.scan(every_seed, states, first + jnp.arange(length))
+    programs = Programs(init, update, rows, batch_size, devices)
 
     tables = None
     if row_weights is not None:
         each = [alias_table(weights) for weights in row_weights]
         tables = jax.tree.map(lambda *arrays: np.stack(arrays), *each)
-    data, seed_data, tables = jax.device_put((data, seed_data, tables))
-    keys = seed_keys(params.seeds)
-    init_keys, update_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-    states = jax.jit(jax.vmap(init))(init_keys)
-    updates, points = [], []
-    with tqdm(total=steps, desc=name, unit="update", disable=None) as progress:
-        for first in range(0, steps, interval):
-            length = min(interval, steps - first)
-            states, metrics = chunk(states, seed_data, tables, update_keys, data, first, length)
-            metrics = {key: np.asarray(values) for key, values in metrics.items()}
+    init_keys, keys = programs.put(
+        tuple(jax.vmap(jax.random.split, out_axes=1)(seed_keys(seeds))), SEEDS
+    )
+
+    def identity() -> dict[str, Any]:
+        return {
+            "params": {k: v for k, v in asdict(params).items() if k not in NOT_OF_TRAINING},
+            "batch_size": batch_size,
+            "inputs": hash_of((data, seed_data, tables, init_keys, keys)),
+            "code": code_hash(),
+            "devices": [device.device_kind for device in devices],
+            "jax": [jax.__version__, jax.lib.__version__],
+        }
+
+    def template(updates: int) -> Any:
+        def shapes() -> Any:
+            run = partial(programs.run, length=1)
+            return run(programs.start(init_keys), keys, tables, data, seed_data, 0)
+
+        states, metrics = jax.eval_shape(shapes)
+        shape = updates // interval, seeds
+        curve = {key: jax.ShapeDtypeStruct(shape, value.dtype) for key, value in metrics.items()}
+        return {"states": states, "curve": curve}
+
+    checkpoints = Checkpoints(unfinished, name, identity)
+    done, points = 0, []
+    if (last := checkpoints.last(template)) is None:
+        states = programs.start(init_keys)
+    else:
+        done, kept = last
+        states = programs.put(kept["states"], SEEDS)
+        of_each = {key: np.asarray(values) for key, values in kept["curve"].items()}
+        points = [{key: v[i] for key, v in of_each.items()} for i in range(done // interval)]
+
+    if on_device is None:
+        on_device = fits(data, seed_data, devices, name)
+    tables = programs.put(tables, SEEDS)
+    if on_device:
+        given = keys, tables, programs.put(data, EVERYWHERE), programs.put(seed_data, SEEDS)
+        chunks = _chunks(done, steps, interval, interval)
+
+        def prepared(chunk: Chunk) -> Advance:
+            first, length = chunk
+            return lambda states: programs.run(states, *given, first, length=length)
+
+        feed = (prepared(chunk) for chunk in chunks)
+    else:
+        chunks = _chunks(done, steps, interval, updates_a_chunk(data, seed_data, seeds, batch_size))
+
+        def gathered(chunk: Chunk) -> Advance:
+            first, length = chunk
+            picked = np.asarray(programs.picked(keys, tables, first, length=length))
+            batches = programs.put(gather(data, seed_data, picked), CHUNK_SEEDS)
+            return lambda states: programs.run_on(states, keys, batches, first)
+
+        feed = ahead(gathered, chunks)
+
+    within: list[dict[str, np.ndarray]] = []  # metrics since the curve's last point
+    with (
+        tqdm(total=steps, initial=done, desc=name, unit="update", disable=None) as progress,
+        closing(feed),
+    ):
+        for (first, length), advance in zip(chunks, feed, strict=True):
+            states, on_devices = advance(states)
+            metrics = {key: np.asarray(values) for key, values in on_devices.items()}
             _refuse_not_finite(metrics, first, name)
-            updates.append(first + length)
-            points.append({key: values.mean(0) for key, values in metrics.items()})
+            within.append(metrics)
             progress.update(length)
-    curves = {key: np.stack([point[key] for point in points]) for key in points[0]}
-    return states, Curve(np.asarray(updates), curves)
+            done = first + length
+            if done % interval and done < steps:
+                continue
+            points.append(_means(within))
+            within.clear()
+            if done < steps and checkpoints.due():
+                checkpoints.write(done, {"states": states, "curve": _stacked(points)})
+    updates = np.minimum(np.arange(1, len(points) + 1) * interval, steps)
+    return states, Curve(updates, _stacked(points))
+
+
+def _chunks(done: int, steps: int, interval: int, most: int) -> list[Chunk]:
+    """From `done` to `steps` in chunks of at most `most`; they end at multiples of `interval`."""
+    return [
+        (first, min(most, end - first))
+        for start in range(done, steps, interval)
+        for end in [min(start + interval, steps)]
+        for first in range(start, end, most)
+    ]
+
+
+def _means(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Means over updates, of metrics `[updates, seeds]` in parts."""
+    return {key: np.concatenate([part[key] for part in parts]).mean(0) for key in parts[0]}
+
+
+def _stacked(points: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {key: np.stack([point[key] for point in points]) for key in points[0]}
 
 
 def _refuse_not_finite(metrics: dict[str, np.ndarray], first: int, name: str) -> None:

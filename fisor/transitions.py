@@ -1,7 +1,8 @@
 """Transitions of a dataset: the columns of data/transitions/TASK.parquet, written and read."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fisor.errors import InputError
+from fisor.memory import host_free_bytes
 from fisor.outputs import whole_file
 
 VECTORS = ("observation", "action", "next_observation")
@@ -21,6 +23,8 @@ SCALARS = {
     "terminal": pa.bool_(),
     "timeout": pa.bool_(),
 }
+COPIES = 3  # of the matrices while they are read: Arrow's, NumPy's, the device's
+ROWS_AT_ONCE = 65536  # on the way to a memory-mapped file
 DENSE_VIOLATION = "violation"  # a further column, where the dataset has h itself
 METADATA_KEY = b"fisor"
 LATE_METADATA_KEY = b"fisor_changes"  # what is known only when all rows are written
@@ -103,22 +107,35 @@ def write_parquet(
             out.add_key_value_metadata({LATE_METADATA_KEY: text})
 
 
-def read_table(path: str | Path, columns: Iterable[str]) -> pa.Table:
-    """Columns of a Parquet file of this project.
-
-    Raises:
-        InputError: the file is not there, is no Parquet, was cut short, or lacks a column.
-    """
+@contextmanager
+def _whole_parquet(path: str | Path) -> Iterator[None]:
+    """What Arrow raises on reading `path`, as an `InputError`."""
     try:
-        table = pq.read_table(path, memory_map=True)
+        yield
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; `dvc repro` makes it") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path}: is not a whole Parquet file ({error})") from error
-    if missing := [name for name in columns if name not in table.column_names]:
-        there = ", ".join(table.column_names)
-        raise InputError(f"{path}: column `{missing[0]}` is missing; there are: {there}")
-    return table
+
+
+def _footer(path: str | Path, columns: Iterable[str]) -> pq.FileMetaData:
+    with _whole_parquet(path):
+        metadata = pq.read_metadata(path)
+    there = metadata.schema.to_arrow_schema().names
+    if missing := [name for name in columns if name not in there]:
+        raise InputError(f"{path}: column `{missing[0]}` is missing; there are: {', '.join(there)}")
+    return metadata
+
+
+def read_table(path: str | Path, columns: Sequence[str]) -> pa.Table:
+    """Columns of a Parquet file of this project; all of them if none is named.
+
+    Raises:
+        InputError: the file is not there, is no Parquet, was cut short, or lacks a column.
+    """
+    _footer(path, columns)
+    with _whole_parquet(path):
+        return pq.read_table(path, columns=list(columns) or None, memory_map=True)
 
 
 def facts_of(path: str | Path) -> dict[str, Any]:
@@ -130,8 +147,10 @@ def facts_of(path: str | Path) -> dict[str, Any]:
     return facts
 
 
-def matrix(table: pa.Table, name: str, path: str | Path) -> np.ndarray:
+def matrix(table: pa.Table, name: str, path: str | Path, first_row: int = 0) -> np.ndarray:
     """A column of equally long lists as `[rows, dim]` float32, finite.
+
+    `first_row` is the first one's number in the file, for messages.
 
     Raises:
         InputError: rows of other lengths, empty entries, or NaN or infinite numbers; names the row.
@@ -145,7 +164,8 @@ def matrix(table: pa.Table, name: str, path: str | Path) -> np.ndarray:
         if other.size:
             row = other[0]
             raise InputError(
-                f"{path}: row {row} of `{name}` has {lengths[row]} entries, row 0 has {lengths[0]}"
+                f"{path}: row {first_row + row} of `{name}` has {lengths[row]} entries, row "
+                f"{first_row} has {lengths[0]}"
             )
         dim = int(lengths[0])
     elif pa.types.is_fixed_size_list(column.type):
@@ -159,7 +179,7 @@ def matrix(table: pa.Table, name: str, path: str | Path) -> np.ndarray:
     if dim == 0:
         raise InputError(f"{path}: the rows of `{name}` have no entries")
     values = as_float32(column.flatten().to_numpy(zero_copy_only=False)).reshape(-1, dim)
-    _refuse_not_finite(values, name, path)
+    _refuse_not_finite(values, name, path, first_row)
     return values
 
 
@@ -188,10 +208,10 @@ def as_float32(values: np.ndarray) -> np.ndarray:
         return values.astype(np.float32, copy=False)
 
 
-def _refuse_not_finite(values: np.ndarray, name: str, path: str | Path) -> None:
+def _refuse_not_finite(values: np.ndarray, name: str, path: str | Path, first_row: int = 0) -> None:
     finite = np.isfinite(values)
     if not finite.all():
-        row = int(np.argwhere(~finite)[0][0])
+        row = first_row + int(np.argwhere(~finite)[0][0])
         raise InputError(f"{path}: row {row} of `{name}` is NaN or infinite")
 
 
@@ -221,8 +241,52 @@ def check_episodes(episode: np.ndarray, step: np.ndarray, path: str | Path) -> N
         )
 
 
+def _mapped_matrix(path: str | Path, name: str, folder: Path) -> np.ndarray:
+    """What `matrix` reads of a file, written piece by piece to `folder` and memory-mapped there.
+
+    Raises:
+        InputError: as `matrix`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    mapped, first = None, 0
+    with _whole_parquet(path), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=[name]):
+            values = matrix(pa.Table.from_batches([batch]), name, path, first)
+            if mapped is None:
+                shape = file.metadata.num_rows, values.shape[1]
+                mapped = np.lib.format.open_memmap(
+                    folder / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape
+                )
+            if values.shape[1] != mapped.shape[1]:
+                raise InputError(
+                    f"{path}: row {first} of `{name}` has {values.shape[1]} entries, row 0 has "
+                    f"{mapped.shape[1]}"
+                )
+            mapped[first : first + len(values)] = values
+            first += len(values)
+    if mapped is None:
+        raise InputError(f"{path}: holds no transition")
+    mapped.flush()
+    return mapped
+
+
+def _matrix_bytes(path: str | Path) -> int:
+    """Bytes of a file's matrices, from its footer."""
+    metadata = _footer(path, VECTORS)
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+    return sum(
+        column.total_uncompressed_size
+        for column in columns
+        if column.path_in_schema.split(".")[0] in VECTORS
+    )
+
+
 def load(
-    path: str | Path, violations_path: str | Path | None, timeouts_are_terminal: bool
+    path: str | Path,
+    violations_path: str | Path | None,
+    timeouts_are_terminal: bool,
+    mapped: Path | None = None,
 ) -> Transitions:
     """Read a dataset for training, checked row by row.
 
@@ -230,6 +294,8 @@ def load(
         path: data/transitions/TASK.parquet.
         violations_path: the labels' Parquet file, or None where h is not needed (zeros then).
         timeouts_are_terminal: whether a timeout counts as an end.
+        mapped: a folder where observations and actions are memory-mapped if they are too large for
+            the host's memory; the caller removes it. None always reads them into memory.
 
     Returns:
         The transitions as NumPy arrays, float32 and bool.
@@ -237,8 +303,13 @@ def load(
     Raises:
         InputError: a file or column is missing, rows have other lengths, hold NaN, or do not match.
     """
-    table = read_table(path, (*VECTORS, *SCALARS))
-    observations, actions, next_observations = (matrix(table, name, path) for name in VECTORS)
+    if mapped is not None and _matrix_bytes(path) * COPIES > host_free_bytes():
+        table = read_table(path, list(SCALARS))
+        matrices = [_mapped_matrix(path, name, mapped) for name in VECTORS]
+    else:
+        table = read_table(path, (*VECTORS, *SCALARS))
+        matrices = [matrix(table, name, path) for name in VECTORS]
+    observations, actions, next_observations = matrices
     if observations.shape[1] != next_observations.shape[1]:
         raise InputError(
             f"{path}: `observation` has {observations.shape[1]} entries and `next_observation` "

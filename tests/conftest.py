@@ -11,8 +11,12 @@ import optax
 import pytest
 from project import ROOT
 
+from fisor import command
 from fisor.params import Params, load_params
 from fisor.transitions import Transitions
+
+# All tests share one, and so do the stages that they run in copies of the project.
+command.keep_compiled_programs(ROOT / ".cache/jax")
 
 # Modules that run `fisor.envs.point_robot`, which subtracts one centre from many positions.
 MIXES_RANKS = {

@@ -6,11 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mixing
 import numpy as np
 import pytest
 from oracles import drawn_params
 
-from fisor import checkpoint, critics, feasibility, reward
+from fisor import checkpoint, critics, feasibility, programs, reward
 from fisor.critics import CriticState
 from fisor.errors import InputError
 from fisor.optimiser import optimiser
@@ -68,23 +69,11 @@ def three_seeds(train: Callable[..., Trained]) -> Trained:
 
 @pytest.fixture(scope="module")
 def mix(small_params: Callable[..., Params]) -> Callable[..., Trained]:
-    """A function (changes of the parameters) -> a number for each seed that mixes all it was given.
-
-    Start, keys, rows and own rows all enter in whole numbers, so equal means equal to the last bit
-    whatever the order of sums.
-    """
-    rows = np.arange(50, dtype=np.uint32)
-    own = np.random.default_rng(1).integers(2**32, size=(3, 50), dtype=np.uint32)
-
-    def update(mixed: Any, batch: Any, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        shared, of_seed = batch
-        mixed = mixed * jnp.uint32(1664525) + (shared * of_seed).sum() + jax.random.bits(key)
-        return mixed, {"low": (mixed % 1000).astype(jnp.float32)}
+    """A function (changes of the parameters) -> a number for each seed that mixes all it got."""
 
     def run(**changes: Any) -> Trained:
         params = small_params(**{"training_steps": 23, "log_every_updates": 10} | changes)
-        seed_data = own[: params.seeds]
-        return fit(jax.random.bits, update, rows, seed_data, params=params, batch_size=8, name="")
+        return mixing.mix(params)
 
     return run
 
@@ -172,6 +161,19 @@ def test_two_runs_write_the_same_bytes(
         first, second = (tmp_path / name / file for name in ("first", "again"))
         assert first.read_bytes() == second.read_bytes()
     jax.tree.map(np.testing.assert_array_equal, again, three_seeds[0])
+
+
+def test_a_chunk_takes_over_the_states_memory() -> None:
+    """No copy of the states is made for a chunk, whether rows come from the device or the host."""
+    devices = programs.devices_for(1)
+    compiled = programs.Programs(jax.random.bits, mixing.update, 50, 8, devices)
+    keys = seed_keys(1)
+    given = compiled.start(keys)
+    between, _ = compiled.run(given, keys, None, mixing.ROWS, mixing.OWN[:1], 0, length=2)
+    assert given.is_deleted()
+    picked = np.asarray(compiled.picked(keys, None, 2, length=2))
+    compiled.run_on(between, keys, (mixing.ROWS[picked], mixing.OWN[0][picked]), 2)
+    assert between.is_deleted()
 
 
 # What an update is given --------------------------------------------------------------------------
