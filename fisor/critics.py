@@ -44,9 +44,17 @@ class CriticNetworks(NamedTuple):
     v: ScalarMLP
 
     @classmethod
-    def of_size(cls, hidden_layers: int, hidden_units: int) -> "CriticNetworks":
+    def of_size(
+        cls, hidden_layers: int, hidden_units: int, product_precision: str = "float32"
+    ) -> "CriticNetworks":
         """Networks with `hidden_layers` ReLU layers of `hidden_units`."""
-        return cls(TwinQ(hidden_layers, hidden_units), ScalarMLP(hidden_layers, hidden_units))
+        sizes = hidden_layers, hidden_units, product_precision
+        return cls(TwinQ(*sizes), ScalarMLP(*sizes))
+
+    @classmethod
+    def to_train(cls, params: Params) -> "CriticNetworks":
+        """Networks as `params` wants them trained."""
+        return cls.of_size(params.hidden_layers, params.hidden_units, params.product_precision)
 
     def init_params(self, key: Array, observation_dim: int, action_dim: int) -> tuple[Any, Any]:
         """Fresh parameters of Q and V. Consumes `key`."""
@@ -76,7 +84,7 @@ def init(params: Params, data: Transitions) -> Callable[[Array], CriticState]:
         params: the networks' sizes.
         data: anything with the dataset's observation and action sizes.
     """
-    networks = CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
+    networks = CriticNetworks.to_train(params)
     adam = optimiser(params)
 
     def fresh(key: Array) -> CriticState:
@@ -101,7 +109,7 @@ def update(params: Params, rule: CriticRule) -> Update:
         params: sizes, learning rate and soft update.
         rule: feasibility's or reward's.
     """
-    networks = CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
+    networks = CriticNetworks.to_train(params)
     adam = optimiser(params)
 
     def step(

@@ -3,13 +3,14 @@
 A conventional one as in implicit Q-learning: the paper and the released code say nothing of it.
 """
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fisor.networks import forward
+from fisor.networks import dense, forward
 from fisor.transitions import Transitions
 
 Array = jax.Array
@@ -25,12 +26,14 @@ class GaussianNetwork(nn.Module):
         layers: hidden layers.
         units: of each.
         dropout: share of a layer's outputs that is dropped in training.
+        product_precision: of every layer's product: `float32` or `bfloat16`.
     """
 
     action_dim: int
     layers: int
     units: int
     dropout: float
+    product_precision: str = "float32"
 
     @nn.compact
     def __call__(self, observations: Array, training: bool = False) -> Array:
@@ -43,12 +46,14 @@ class GaussianNetwork(nn.Module):
         Returns:
             `[2, B, action_dim]`.
         """
+        initial = nn.initializers.lecun_normal()
+        layer = partial(dense, precision=self.product_precision, kernel_init=initial)
         x = observations
         for _ in range(self.layers):
-            x = nn.relu(nn.Dense(self.units)(x))
+            x = nn.relu(layer(self.units)(x))
             x = nn.Dropout(self.dropout, deterministic=not training)(x)
-        mean = jnp.tanh(nn.Dense(self.action_dim)(x))
-        return jnp.stack([mean, jnp.clip(nn.Dense(self.action_dim)(x), *LOG_STD_BOUNDS)])
+        mean = jnp.tanh(layer(self.action_dim)(x))
+        return jnp.stack([mean, jnp.clip(layer(self.action_dim)(x), *LOG_STD_BOUNDS)])
 
     def init_params(self, key: Array, observation_dim: int) -> Any:
         """Fresh parameters. Consumes `key`."""

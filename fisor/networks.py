@@ -11,6 +11,63 @@ import jax.numpy as jnp
 _kernel_init = nn.initializers.xavier_uniform()
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def product(inputs: jax.Array, kernel: jax.Array, precision: str = "float32") -> jax.Array:
+    """The product of every layer, `[..., n]` by `[n, m]` -> `[..., m]`, all sums in float32.
+
+    Its own derivative, so that the kernel's gradient comes out in the kernel's layout (JAX's rule
+    gives its transpose, which costs the optimiser strided reads) and that `precision` holds for both
+    backward products too.
+
+    Args:
+        inputs: `[..., n]` float32.
+        kernel: `[n, m]` float32.
+        precision: `float32`, or `bfloat16`, to which all three products' operands are then rounded.
+    """
+    return _contract(inputs, kernel, precision, inputs.ndim - 1, 0)
+
+
+def _contract(
+    a: jax.Array, b: jax.Array, precision: str, *axes: int | tuple[int, ...]
+) -> jax.Array:
+    """The product of float32 arrays over an axis (or some) of each."""
+    a, b = a.astype(precision), b.astype(precision)
+    over = tuple(axis if isinstance(axis, tuple) else (axis,) for axis in axes)
+    return jax.lax.dot_general(a, b, (over, ((), ())), preferred_element_type=jnp.float32)
+
+
+def _product_forward(
+    inputs: jax.Array, kernel: jax.Array, precision: str
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return product(inputs, kernel, precision), (inputs, kernel)
+
+
+def _product_backward(
+    precision: str, kept: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    inputs, kernel = kept
+    rows = tuple(range(inputs.ndim - 1))
+    of_inputs = _contract(gradient, kernel, precision, gradient.ndim - 1, 1)
+    if inputs.shape[-1] <= gradient.shape[-1]:
+        return of_inputs, _contract(inputs, gradient, precision, rows, rows)
+    # On CPUs the wider operand belongs on the right: 1.4 times faster. Without the barriers XLA
+    # undoes the exchange.
+    transposed = jax.lax.optimization_barrier(_contract(gradient, inputs, precision, rows, rows))
+    return of_inputs, jax.lax.optimization_barrier(transposed.T)
+
+
+product.defvjp(_product_forward, _product_backward)
+
+
+def dense(units: int, precision: str, kernel_init: Any = _kernel_init, **options: Any) -> nn.Dense:
+    """A layer whose product is `product`; `options` are `nn.Dense`'s."""
+
+    def dot_general(inputs: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+        return product(inputs, kernel, precision)  # flax asks for this very contraction
+
+    return nn.Dense(units, kernel_init=kernel_init, dot_general=dot_general, **options)
+
+
 def mish(x: jax.Array) -> jax.Array:
     """Mish, x tanh(softplus(x)), through one exponential: several times cheaper than through two.
 
@@ -33,14 +90,15 @@ class ScalarMLP(nn.Module):
 
     hidden_layers: int
     hidden_units: int
+    product_precision: str = "float32"
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """The value of each row of `inputs` `[..., inputs]`, `[...]`."""
         x = inputs
         for _ in range(self.hidden_layers):
-            x = nn.relu(nn.Dense(self.hidden_units, kernel_init=_kernel_init)(x))
-        return nn.Dense(1, kernel_init=_kernel_init)(x).squeeze(-1)
+            x = nn.relu(dense(self.hidden_units, self.product_precision)(x))
+        return dense(1, self.product_precision)(x).squeeze(-1)
 
 
 class TwinQ(nn.Module):
@@ -48,6 +106,7 @@ class TwinQ(nn.Module):
 
     hidden_layers: int
     hidden_units: int
+    product_precision: str = "float32"
 
     @nn.compact
     def __call__(self, observations: jax.Array, actions: jax.Array) -> jax.Array:
@@ -61,7 +120,7 @@ class TwinQ(nn.Module):
             axis_size=2,
         )
         inputs = jnp.concatenate([observations, actions], axis=-1)
-        return twins(self.hidden_layers, self.hidden_units)(inputs)
+        return twins(self.hidden_layers, self.hidden_units, self.product_precision)(inputs)
 
 
 class FourierFeatures(nn.Module):
@@ -87,6 +146,7 @@ class ScoreNetwork(nn.Module):
         blocks: residual blocks (3 in the released code).
         units: width of the residual stream (256); a block's inner layer is four times as wide.
         dropout: share of a block's inputs that is dropped in training (0.1).
+        product_precision: of every layer's `product`: `float32` or `bfloat16`.
         time_units: widths of the encoder of the noise level.
     """
 
@@ -95,6 +155,7 @@ class ScoreNetwork(nn.Module):
     blocks: int
     units: int
     dropout: float
+    product_precision: str = "float32"
     time_units: Sequence[int] = (128, 128)
 
     @nn.compact
@@ -116,19 +177,19 @@ class ScoreNetwork(nn.Module):
         Returns:
             `[B, action_dim]`.
         """
-        dense = partial(nn.Dense, kernel_init=_kernel_init)
+        layer = partial(dense, precision=self.product_precision)
         # There are only T noise levels: they are encoded once and not row by row. The first layer's
         # product of (action, observation, encoding) is split accordingly.
         every_level = jnp.arange(1, self.levels + 1, dtype=jnp.float32)[:, None]
-        encoded = mish(dense(self.time_units[0])(FourierFeatures()(every_level)))
-        encoded = dense(self.units, use_bias=False)(dense(self.time_units[1])(encoded))
-        x = dense(self.units)(jnp.concatenate([noisy_actions, observations], axis=-1))
+        encoded = mish(layer(self.time_units[0])(FourierFeatures()(every_level)))
+        encoded = layer(self.units, use_bias=False)(layer(self.time_units[1])(encoded))
+        x = layer(self.units)(jnp.concatenate([noisy_actions, observations], axis=-1))
         x = x + jax.nn.one_hot(time - 1, self.levels) @ encoded
         for _ in range(self.blocks):
             inner = nn.Dropout(self.dropout, deterministic=not training)(x)
-            inner = mish(dense(4 * self.units)(nn.LayerNorm()(inner)))
-            x = x + dense(self.units)(inner)
-        return dense(self.action_dim)(mish(x))
+            inner = mish(layer(4 * self.units)(nn.LayerNorm()(inner)))
+            x = x + layer(self.units)(inner)
+        return layer(self.action_dim)(mish(x))
 
     def init_params(self, key: jax.Array, observation_dim: int) -> Any:
         """Fresh parameters. Consumes `key`."""

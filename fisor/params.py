@@ -69,6 +69,7 @@ class Params:
     hidden_units: int = _number(1, 65536)
     timeouts_are_terminal: bool = _free()
     training_steps: int = _number(1)
+    product_precision: str = _one_of("float32", "bfloat16")
     policy: str = _one_of("diffusion", "gaussian")
     policy_weights: str = _one_of("fisor", "feasible_only", "unconstrained", "imitation", "ones")
     feasible_temperature: float = _number(0)

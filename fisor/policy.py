@@ -33,14 +33,15 @@ class PolicyState(NamedTuple):
 def score_network(action_dim: int, params: Params) -> ScoreNetwork:
     """z_theta at the sizes of `params`."""
     sizes = params.T, params.policy_blocks, params.policy_units
-    return ScoreNetwork(action_dim, *sizes, dropout=params.policy_dropout)
+    return ScoreNetwork(action_dim, *sizes, params.policy_dropout, params.product_precision)
 
 
 def policy_network(action_dim: int, params: Params) -> ScoreNetwork | GaussianNetwork:
     """What is trained: the score network, or a Gaussian of as many layers as that has blocks."""
     if params.policy == "gaussian":
         sizes = params.policy_blocks, params.policy_units
-        return GaussianNetwork(action_dim, *sizes, dropout=params.policy_dropout)
+        rest = params.policy_dropout, params.product_precision
+        return GaussianNetwork(action_dim, *sizes, *rest)
     return score_network(action_dim, params)
 
 
