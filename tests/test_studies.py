@@ -312,3 +312,15 @@ def test_claims_table_and_figure(tmp_path: Path, study: Callable[..., Study]) ->
     assert "4.500 [-1.853, 10.853]" in text
     pictures.claim_intervals(tmp_path / "claims.png", rows)
     assert (tmp_path / "claims.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_many_changes_of_the_command_line_stand_in_the_name_by_a_hash(
+    study: Callable[..., Study],
+) -> None:
+    """A name stays short enough for Git, says how many changes, and tells other values apart."""
+    many = {f"parameter_of_a_long_name_{number}": number for number in range(12)}
+    names = [e.name for e in study().experiments((), many)]
+    assert names[0].startswith("plain-PointRobot-tau=0.8-N=1-12_changes_")
+    assert len(set(names)) == 4
+    others = [e.name for e in study().experiments((), {**many, "parameter_of_a_long_name_3": 4})]
+    assert not set(names) & set(others)

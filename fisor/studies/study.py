@@ -1,6 +1,7 @@
 """A study: studies/NAME.yaml, checked; and the experiments that it asks for."""
 
 import dataclasses
+import hashlib
 import itertools
 import re
 from collections.abc import Mapping
@@ -113,7 +114,8 @@ class Study:
 
         Args:
             tasks: instead of the study's own, if not empty.
-            changes: from the command line; they win over the study's and stand in the names.
+            changes: from the command line; they win over the study's and stand in the names,
+                by a hash where they are many.
 
         Raises:
             InputError: two experiments would have one name, or a name would be too long.
@@ -122,9 +124,13 @@ class Study:
         for task, (variant, own) in itertools.product(tasks or self.tasks, self.variants.items()):
             own = dict(own)
             method = own.pop("method", self.method)
-            named = {**({"method": method} if method != self.method else {}), **own, **changes}
-            words = [_word(change) for change in named.items()] or ["default"]
-            name = "-".join([self.name, task, *words])
+            named = {**({"method": method} if method != self.method else {}), **own}
+            begin = [self.name, task, *(_word(c) for c in named.items() if c[0] not in changes)]
+            common = [_word(change) for change in changes.items()]
+            name = "-".join([*begin, *common] if named or changes else [*begin, "default"])
+            if len(name) > NAME_LENGTH:  # many changes from the command line: they stand by a hash
+                digest = hashlib.sha256("-".join(common).encode()).hexdigest()[:8]
+                name = "-".join([*begin, f"{len(common)}_changes_{digest}"])
             if name in made or len(name) > NAME_LENGTH:
                 reason = "two experiments have this name" if name in made else "it is too long"
                 raise InputError(f"study {self.name}: cannot name an experiment `{name}`: {reason}")
