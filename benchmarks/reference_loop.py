@@ -97,6 +97,7 @@ class ReferenceLoop:
 
     def advance(self, steps: int) -> Any:
         """Take `steps` steps; returns the last one's losses."""
+        metrics = {}
         for _ in range(steps):
             picked = self._draw.integers(self._data.rewards.shape[0], size=self._batch_size)
             batch = jax.tree.map(lambda array, picked=picked: array[picked], self._data)
@@ -117,7 +118,7 @@ class ReferenceLoop:
             pairs[name] = (q, v, q, self._adam.init(q), self._adam.init(v))
         return Learner(score, score, self._adamw.init(score), pairs)
 
-    def _twins(self, q: Any, rows: Transitions) -> Array:
+    def _twins(self, q: Any, rows: Transitions) -> Any:
         sa = jnp.concatenate([rows.observations, rows.actions], axis=-1)
         return jax.vmap(lambda one: self._value.apply(one, sa))(q)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -156,7 +157,7 @@ def measure(
         for (name, loop), steps in zip(
             loops.items(), (lengths().joint_loop, lengths().critic_loop), strict=True
         ):
-            works[name] = (lambda loop=loop, steps=steps: loop.advance(steps)), steps
+            works[name] = partial(loop.advance, steps), steps
         kinds = {}
         for count in seeds if full or index == 0 else seeds[:1]:
             for precision in ("float32", "bfloat16"):
