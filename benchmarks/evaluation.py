@@ -16,34 +16,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from fisor import acting, critics, diffusion, policy
+from benchmarks.acting import fresh_policy
+from fisor import acting
 from fisor.acting import PolicyNetworks, PolicyParams
 from fisor.envs import make_environment
 from fisor.envs.pool import SimulatorPool
 from fisor.evaluation import episodes_in_flight
-from fisor.params import Params, load_params
+from fisor.params import load_params
 from fisor.rollouts import number_of_seeds, roll_out
 from fisor.tasks import Task, load_task
 
 HORIZON_STEPS = 50  # of every task, so that none takes long
 LONE_EPISODES = 6
 SMALL: dict[str, Any] = {"hidden_units": 16, "policy_units": 16, "policy_blocks": 1, "N": 4}
-
-
-def fresh_policy(
-    params: Params, observation_dim: int, action_dim: int
-) -> tuple[PolicyNetworks, PolicyParams]:
-    """An untrained policy for each seed."""
-    network = dataclasses.replace(policy.score_network(action_dim, params), dropout=0.0)
-    critic = critics.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
-    rows = np.zeros((1, observation_dim), np.float32), np.zeros((1, action_dim), np.float32)
-
-    def of_seed(key: jax.Array) -> PolicyParams:
-        score: Any = network.init(key, *rows, np.ones(1, np.int32))
-        return PolicyParams(score, *critic.init_params(key, observation_dim, action_dim))
-
-    stacked = jax.vmap(of_seed)(jax.random.split(jax.random.key(0), params.seeds))
-    return PolicyNetworks(network, diffusion.schedule(params.T), critic), stacked
 
 
 def lone_rate(networks: PolicyNetworks, stacked: PolicyParams, task: Task, N: int) -> float:

@@ -15,25 +15,25 @@ _kernel_init = nn.initializers.xavier_uniform()
 def product(inputs: jax.Array, kernel: jax.Array, precision: str = "float32") -> jax.Array:
     """The product of every layer, `[..., n]` by `[n, m]` -> `[..., m]`, all sums in float32.
 
-    Its own derivative, so that the kernel's gradient comes out in the kernel's layout (JAX's rule
-    gives its transpose, which costs the optimiser strided reads) and that `precision` holds for both
-    backward products too.
+    It has its own derivative, so that the kernel's gradient comes out in the kernel's layout (by
+    JAX's rule, as its transpose: strided reads for the optimiser) and that `precision` holds for
+    both backward products too.
 
     Args:
         inputs: `[..., n]` float32.
         kernel: `[n, m]` float32.
         precision: `float32`, or `bfloat16`, to which all three products' operands are then rounded.
     """
-    return _contract(inputs, kernel, precision, inputs.ndim - 1, 0)
+    return _contract(inputs, kernel, precision, (inputs.ndim - 1,), (0,))
 
 
 def _contract(
-    a: jax.Array, b: jax.Array, precision: str, *axes: int | tuple[int, ...]
+    a: jax.Array, b: jax.Array, precision: str, a_axes: Sequence[int], b_axes: Sequence[int]
 ) -> jax.Array:
-    """The product of float32 arrays over an axis (or some) of each."""
+    """The product of float32 arrays, summed over axes of each."""
     a, b = a.astype(precision), b.astype(precision)
-    over = tuple(axis if isinstance(axis, tuple) else (axis,) for axis in axes)
-    return jax.lax.dot_general(a, b, (over, ((), ())), preferred_element_type=jnp.float32)
+    over = (a_axes, b_axes), ((), ())
+    return jax.lax.dot_general(a, b, over, preferred_element_type=jnp.float32)
 
 
 def _product_forward(
@@ -47,7 +47,7 @@ def _product_backward(
 ) -> tuple[jax.Array, jax.Array]:
     inputs, kernel = kept
     rows = tuple(range(inputs.ndim - 1))
-    of_inputs = _contract(gradient, kernel, precision, gradient.ndim - 1, 1)
+    of_inputs = _contract(gradient, kernel, precision, (gradient.ndim - 1,), (1,))
     if inputs.shape[-1] <= gradient.shape[-1]:
         return of_inputs, _contract(inputs, gradient, precision, rows, rows)
     # On CPUs the wider operand belongs on the right: 1.4 times faster. Without the barriers XLA

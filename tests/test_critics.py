@@ -273,10 +273,19 @@ def doomed_states() -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "kind", ["reachability", pytest.param("cost_value", marks=pytest.mark.slow)]
+    ("kind", "precision"),
+    [
+        ("reachability", "float32"),
+        ("reachability", "bfloat16"),
+        pytest.param("cost_value", "float32", marks=pytest.mark.slow),
+    ],
 )
-def test_known_feasible_region_is_found(small_params: Callable[..., Params], kind: str) -> None:
+def test_known_feasible_region_is_found(
+    small_params: Callable[..., Params], kind: str, precision: str
+) -> None:
     """V > 0 exactly in the states from which the cliff cannot be avoided, for every seed.
+
+    So it is with products of bfloat16 operands in training; what is learned is read in float64.
 
     Oracle: backward iteration over the states. A cart of speed 3 needs six cells to stop, so ten
     of the doomed states lie before the cliff, where h itself is -1. tau is close to 1 because the
@@ -300,6 +309,7 @@ def test_known_feasible_region_is_found(small_params: Callable[..., Params], kin
     )
     params = small_params(
         feasibility=kind,
+        product_precision=precision,
         cost_value_threshold=2.0,
         hidden_units=32,
         learning_rate=2e-3,

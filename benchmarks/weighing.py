@@ -1,0 +1,84 @@
+"""Noise of the policy's gradient under three ways to bring w(s, a) of Eq. 13 into a batch.
+
+Rows drawn evenly, their loss times w; rows of w = 0 left out of that (and the loss times the share
+of the others, so that its expectation stays); rows drawn in proportion to w (`draw_by_weight`).
+Run from the project's root after `dvc repro`: `python -m benchmarks.weighing`.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fisor import acting, critics, diffusion, weights
+from fisor.networks import ScoreNetwork, forward
+from fisor.params import load_for_stage
+from fisor.transitions import load
+
+TASK, METHOD = "PointRobot", "FISOR"
+ROWS, AT_ONCE = 4096, 256  # whose gradients are taken one by one
+
+
+def squared_gradients(network: ScoreNetwork, score: Any, rows: Any, key: jax.Array) -> Any:
+    """Of each row's unweighted loss: the gradient's squared norm, `[n]`; and the gradients' sum."""
+    schedule = diffusion.schedule(network.levels)
+
+    def of_row(observation: Any, action: Any, key: jax.Array) -> Any:
+        time_key, noise_key = jax.random.split(key)
+        time = jax.random.randint(time_key, (1,), 1, network.levels + 1)
+        noise = jax.random.normal(noise_key, (1, action.shape[-1]))
+        noisy = diffusion.add_noise(schedule, action[None], time, noise)
+
+        def loss(score: Any) -> Any:
+            return ((noise - forward(network, score, observation[None], noisy, time)) ** 2).sum()
+
+        return jax.grad(loss)(score)
+
+    @jax.jit
+    def block(observations: Any, actions: Any, w: Any, key: jax.Array) -> Any:
+        keys = jax.random.split(key, observations.shape[0])
+        gradients = jax.vmap(of_row)(observations, actions, keys)
+        squares = sum((g.reshape(g.shape[0], -1) ** 2).sum(1) for g in jax.tree.leaves(gradients))
+        return squares, jax.tree.map(lambda g: jnp.tensordot(w, g, 1), gradients)
+
+    squares, total = [], None
+    for first in range(0, len(rows[0]), AT_ONCE):
+        part = [array[first : first + AT_ONCE] for array in rows]
+        found, summed = block(*part, jax.random.fold_in(key, first))
+        squares.append(np.asarray(found))
+        total = summed if total is None else jax.tree.map(jnp.add, total, summed)
+    return np.concatenate(squares), total
+
+
+def main() -> None:
+    """Print, for each seed, the share of zero weights, effective rows of 100, and variances."""
+    params, _ = load_for_stage("policy", TASK, METHOD)
+    data = load(f"data/transitions/{TASK}.parquet", None, params.timeouts_are_terminal)
+    both = [critics.load(f"data/{name}/{TASK}") for name in ("feasibility", "reward")]
+    w_of_seeds = weights.data_weights(params, data, *both).astype(np.float64)
+    networks, stacked, _ = acting.load_all_seeds(f"data/policy/{TASK}/{METHOD}")
+    assert isinstance(networks.score, ScoreNetwork)
+    network = dataclasses.replace(networks.score, dropout=0.0)
+    picked = np.random.default_rng(0).permutation(len(data.rewards))[:ROWS]
+    print(
+        "| seed | w = 0 | effective rows of 100 | without w = 0 | by w | variance, batches of one:"
+    )
+    print("even | without w = 0 | by w (even = 1) |\n|" + " --- |" * 8)
+    for seed, w in enumerate(w_of_seeds):
+        share, effective = (w > 0).mean(), 100 * w.sum() ** 2 / (len(w) * (w**2).sum())
+        score = jax.tree.map(lambda leaf, seed=seed: leaf[seed], stacked.score)
+        own = w[picked]
+        rows = data.observations[picked], data.actions[picked], own.astype(np.float32)
+        squares, total = squared_gradients(network, score, rows, jax.random.key(seed))
+        mean = sum(float((g**2).sum()) for g in jax.tree.leaves(total)) / ROWS**2
+        even = (own**2 * squares).mean()
+        by_weight = own.mean() * (own * squares).mean()
+        variances = np.array([even, (own > 0).mean() * even, by_weight]) - mean
+        cells = [1 - share, effective, effective / share, 100.0, *(variances / variances[0])]
+        print(f"| {seed} | " + " | ".join(f"{cell:.3g}" for cell in cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
