@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--observation-dims", type=int, nargs="+", default=[8, 72, 259])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 3, 8])
     parser.add_argument("--full", action="store_true", help="all seeds at all observation sizes")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS, help="the JSON's folder")
     options = parser.parse_args()
     parts = options.parts or PARTS[:3]
