@@ -113,7 +113,7 @@ def main() -> None:
     results["load_average_at_the_end"] = circumstances()["load_average"]
     results["minutes"] = (time.perf_counter() - started) / 60
     show(results)
-    options.results.mkdir(exist_ok=True)
+    options.results.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^a-z0-9]+", "-", results["hardware"].lower()).strip("-")
     path = options.results / f"{name}.json"
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
