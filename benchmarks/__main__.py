@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--observation-dims", type=int, nargs="+", default=[8, 72, 259])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 3, 8])
     parser.add_argument("--full", action="store_true", help="all seeds at all observation sizes")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS, help="the JSON's folder")
     options = parser.parse_args()
     parts = options.parts or PARTS[:3]
@@ -113,7 +113,7 @@ def main() -> None:
     results["load_average_at_the_end"] = circumstances()["load_average"]
     results["minutes"] = (time.perf_counter() - started) / 60
     show(results)
-    options.results.mkdir(exist_ok=True)
+    options.results.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^a-z0-9]+", "-", results["hardware"].lower()).strip("-")
     path = options.results / f"{name}.json"
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

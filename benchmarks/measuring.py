@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from tqdm import tqdm
 
 COPY_FLOATS = 2**26  # 256 MB: beyond any cache
 
@@ -36,13 +37,15 @@ def in_turns(works: Mapping[str, tuple[Callable[[], Any], int]], rounds: int) ->
         Seconds a piece.
     """
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    for function, _ in works.values():
-        jax.block_until_ready(function())  # compiles
-    for _ in range(rounds):
-        for name, (function, pieces) in works.items():
-            started = time.perf_counter()
-            jax.block_until_ready(function())
-            seconds[name].append((time.perf_counter() - started) / pieces)
+    with tqdm(total=(1 + rounds) * len(works), unit="timing", disable=None) as progress:
+        for turn in range(1 + rounds):
+            for name, (function, pieces) in works.items():
+                progress.set_description(name)
+                started = time.perf_counter()
+                jax.block_until_ready(function())
+                if turn:  # the first one compiles
+                    seconds[name].append((time.perf_counter() - started) / pieces)
+                progress.update()
     return {name: Timing(values) for name, values in seconds.items()}
 
 

@@ -100,6 +100,10 @@ ACQUIRE = {"acquire@PointRobot"}
 CHANGES = {
     "tau": ({"tau": 0.8}, BELOW_FEASIBILITY | {"train_reward@PointRobot"}),
     "gamma": ({"gamma": 0.98}, BELOW_FEASIBILITY | {"train_reward@PointRobot"}),
+    "product_precision": (
+        {"product_precision": "bfloat16"},
+        BELOW_FEASIBILITY | {"train_reward@PointRobot"},
+    ),
     "M": ({"M": 1}, BELOW_FEASIBILITY | {"label@PointRobot"}),
     # Wherever a file comes from, it is the same.
     "dataset_hosts": ({"dataset_hosts": ["http://mirror.example.org/"]}, set()),
