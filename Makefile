@@ -67,7 +67,7 @@ test-slow: venv ## run the slow tests
 lint: venv ## check format, style and types
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
-	$(RUN) mypy fisor stages
+	$(RUN) mypy fisor stages benchmarks
 
 format: venv ## format the code and make the safe fixes
 	$(RUN) ruff check --fix-only .

@@ -78,7 +78,7 @@ def main() -> None:
             critic = dataclasses.replace(params, log_every_updates=100)
             actor = dataclasses.replace(params, log_every_updates=4)
             weights = np.ones((3, ROWS), np.float32)
-            trainings = {
+            trainings: dict[str, tuple[Params, Any, Any, Any, int]] = {
                 "Q_h, V_h": (critic, feasibility.init, feasibility.update(critic), (), 256),
                 "policy": (actor, policy.init, policy.update(actor, ACTION_DIM), weights, 2048),
             }

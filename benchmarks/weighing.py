@@ -1,7 +1,9 @@
-"""Noise of the policy's gradient under three ways to bring w(s, a) of Eq. 13 into a batch.
+"""Three ways to bring w(s, a) of Eq. 13 into a batch: the gradient's noise, steps to equal quality.
 
 Rows drawn evenly, their loss times w; rows of w = 0 left out of that (and the loss times the share
 of the others, so that its expectation stays); rows drawn in proportion to w (`draw_by_weight`).
+The first and the last are also trained for 500 to 16 000 steps; their quality is the weighted loss
+over the data (Eq. 14), by noise that is the same for all.
 Run from the project's root after `dvc repro`: `python -m benchmarks.weighing`.
 """
 
@@ -12,13 +14,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fisor import acting, critics, diffusion, weights
+from fisor import acting, critics, diffusion, policy, weights
 from fisor.networks import ScoreNetwork, forward
-from fisor.params import load_for_stage
-from fisor.transitions import load
+from fisor.params import Params, load_for_stage
+from fisor.training import fit
+from fisor.transitions import Transitions, load
 
 TASK, METHOD = "PointRobot", "FISOR"
 ROWS, AT_ONCE = 4096, 256  # whose gradients are taken one by one
+STEPS = 500, 1000, 2000, 4000, 8000, 16000  # of training, for quality
+JUDGED = 32768  # rows that the quality is taken over, times all T noise levels
 
 
 def squared_gradients(network: ScoreNetwork, score: Any, rows: Any, key: jax.Array) -> Any:
@@ -52,8 +57,47 @@ def squared_gradients(network: ScoreNetwork, score: Any, rows: Any, key: jax.Arr
     return np.concatenate(squares), total
 
 
+def qualities(params: Params, data: Transitions, w: np.ndarray, drawn: bool) -> np.ndarray:
+    """E[w |noise - z|^2] / E[w] of the averaged network after each of `STEPS`, `[steps, seeds]`."""
+    network = policy.score_network(data.actions.shape[-1], params)
+    schedule = diffusion.schedule(params.T)
+    picked = np.random.default_rng(1).permutation(len(w[0]))[:JUDGED]
+    actions, seen = jnp.asarray(data.actions[picked]), jnp.asarray(data.observations[picked])
+    noise = jax.random.normal(jax.random.key(2), (params.T, *actions.shape))
+
+    @jax.jit
+    def judged(score: Any, own: Any) -> Any:
+        def at_level(time: Any, noise: Any) -> Any:
+            times = jnp.full(actions.shape[:1], time)
+            noisy = diffusion.add_noise(schedule, actions, times, noise)
+            wrong = ((noise - forward(network, score, seen, noisy, times)) ** 2).sum(-1)
+            return (own * wrong).sum() / own.sum()
+
+        return jax.vmap(at_level)(jnp.arange(1, params.T + 1), noise).mean()
+
+    found = []
+    for steps in STEPS:
+        sized = dataclasses.replace(params, training_steps=steps)
+        states, _ = fit(
+            policy.init(sized, data),
+            policy.update(sized, actions.shape[-1]),
+            data,
+            np.ones_like(w) if drawn else w,
+            w if drawn else None,
+            params=sized,
+            batch_size=sized.policy_batch_size,
+            name=f"{'drawn by w' if drawn else 'drawn evenly'}, {steps} steps",
+        )
+        own = jnp.asarray(w[:, picked], jnp.float32)
+        found.append(jax.vmap(judged)(states.score_average, own))
+    return np.asarray(found)
+
+
 def main() -> None:
-    """Print, for each seed, the share of zero weights, effective rows of 100, and variances."""
+    """Print both tables.
+
+    Of the gradient, for each seed: share of zero weights, effective rows of 100, variances.
+    """
     params, _ = load_for_stage("policy", TASK, METHOD)
     data = load(f"data/transitions/{TASK}.parquet", None, params.timeouts_are_terminal)
     both = [critics.load(f"data/{name}/{TASK}") for name in ("feasibility", "reward")]
@@ -78,6 +122,12 @@ def main() -> None:
         variances = np.array([even, (own > 0).mean() * even, by_weight]) - mean
         cells = [1 - share, effective, effective / share, 100.0, *(variances / variances[0])]
         print(f"| {seed} | " + " | ".join(f"{cell:.3g}" for cell in cells) + " |")
+    w = w_of_seeds.astype(np.float32)
+    ways = [qualities(params, data, w, drawn) for drawn in (False, True)]
+    print("\n| steps | weighted loss, drawn evenly, by seed | drawn by w |\n|" + " --- |" * 3)
+    for steps, *both_ways in zip(STEPS, *ways, strict=True):
+        cells = [", ".join(f"{loss:.4f}" for loss in losses) for losses in both_ways]
+        print(f"| {steps} | {cells[0]} | {cells[1]} |", flush=True)
 
 
 if __name__ == "__main__":

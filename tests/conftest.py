@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from dsrl_host import Server, dataset
 from project import ROOT
 
 from fisor import command
@@ -100,6 +102,27 @@ def opened() -> Iterator[list[gymnasium.Env]]:
     yield environments
     for environment in environments:
         environment.close()
+
+
+@pytest.fixture
+def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Server]]:
+    """A function -> a further server of the same file; nothing is at hand, and no proxy."""
+    monkeypatch.setenv("DSRL_DATASET_DIR", str(tmp_path / "at_hand"))
+    monkeypatch.setenv("NO_PROXY", "*")
+    started: list[Server] = []
+
+    def start() -> Server:
+        started.append(Server(dataset(tmp_path)))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def server(servers: Callable[[], Server]) -> Server:
+    return servers()
 
 
 # They run the project in small, for minutes: left to the end, one of them would run alone.
