@@ -16,7 +16,7 @@ from fisor.regions import Slice, SliceTruth
 
 HAZARD, GOAL, ROBOT = "#4c86bd", "#59a859", "#c8433c"
 LEARNED, TRUE = "#d1495b", "black"
-SPEEDS = mpl.colors.Normalize(0, 2.0)
+SPEEDS = mpl.colors.Normalize(-1.5, 2.0)  # the robot may drive backwards
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -161,7 +161,8 @@ def trajectory_panel(axes: Axes, title: str, episodes: Sequence[np.ndarray]) -> 
 def trajectory_legend(figure: Figure) -> None:
     """What `trajectory_panel` draws."""
     mappable = mpl.cm.ScalarMappable(SPEEDS, "viridis")
-    figure.colorbar(mappable, ax=figure.axes, shrink=0.8, label="speed")
+    label = "speed (below 0: backwards)"
+    figure.colorbar(mappable, ax=figure.axes, shrink=0.8, label=label, extend="both")
     handles = [
         Line2D([], [], color=ROBOT, marker="o", ls="", ms=4, label="start"),
         Line2D([], [], color="black", marker="x", ls="", ms=4, label="end of the episode"),
