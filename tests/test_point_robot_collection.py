@@ -31,6 +31,22 @@ def test_competent_policy_is_competent() -> None:
     assert (unharmed & arrived)[avoidable].mean() >= 0.9
 
 
+def test_competent_policy_drives_backwards_as_forwards() -> None:
+    """The dynamics are symmetric, and so is the driver: reversed robot, reversed acceleration."""
+    states = np.random.default_rng(0).uniform([-3, -3, -2, -3], [3, 3, 2, 3], (200, 4))
+    reversed_states = states * [1, 1, -1, 1] + [0, 0, 0, np.pi]
+    style = collection.Style(*np.full((3, 200), [[0.9], [1.5], [3.0]], np.float32))
+    wanted, mirrored = (
+        np.asarray(collection.wanted_action(s.astype(np.float32), style))
+        for s in (states, reversed_states)
+    )
+    np.testing.assert_allclose(mirrored, wanted * [-1, 1], atol=1e-4)
+    # It stands, the goal straight behind it and nothing between: it backs.
+    behind = np.array([[2.2, 1.0, 0.0, -np.pi / 2]], np.float32)
+    backing = collection.wanted_action(behind, collection.Style(*np.ones((3, 1), np.float32)))
+    np.testing.assert_allclose(backing, [[-1.0, 0.0]], atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def small_batches() -> Iterator[None]:
     """Batches of 8 episodes, so that a collection of 3000 transitions takes several."""

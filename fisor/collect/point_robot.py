@@ -1,8 +1,9 @@
 """Behaviour data for `PointRobot`: half random, half competent (Appendix D.1).
 
 The paper's competent half came from a converged online agent. Ours is a script: it steers along
-the tangents of the hazards towards the goal, and whenever no braking manoeuvre would be safe after
-the action that it wants, takes the first action of the safest one instead.
+the tangents of the hazards towards the goal, forwards or backwards, and whenever no braking
+manoeuvre would be safe after the action that it wants, takes the first action of the safest one
+instead.
 """
 
 import itertools
@@ -25,6 +26,7 @@ SAFETY_MARGIN = 0.03
 EXPLORATION_NOISE = 0.1  # standard deviation of what is added to a competent action
 CHANGE_PROBABILITY = 0.1  # a random action is held for 10 steps on average
 LEAST_SPEED = 0.15
+FORWARDS_PREFERENCE = 0.25  # of a unit of speed, against the cosine of the angle to the aim
 
 
 class Episodes(NamedTuple):
@@ -96,6 +98,8 @@ def _angle(radians: Array) -> Array:
 def wanted_action(states: Array, style: Style) -> Array:
     """Steer for the goal, along the tangent of the nearest hazard in the way; out of one, straight.
 
+    Forwards or backwards, whichever is quicker: the dynamics are the same in both directions.
+
     Args:
         states: `[B, 4]`.
         style: of each driver.
@@ -118,9 +122,12 @@ def wanted_action(states: Array, style: Style) -> Array:
         first = (blocks | (distance < point_robot.HAZARD_RADIUS)) & (distance < nearest)
         aim = jnp.where(first, tangent, aim)
         nearest = jnp.where(first, distance, nearest)
-    error = _angle(aim - states[:, 3])
-    speed = jnp.maximum(style.speed * jnp.cos(error), LEAST_SPEED)
-    return jnp.stack([(speed - states[:, 2]) * style.gain, error * style.gain], axis=-1)
+    heading, velocity = states[:, 3], states[:, 2]
+    forwards = jnp.cos(aim - heading) + FORWARDS_PREFERENCE * velocity > 0
+    direction = jnp.where(forwards, 1.0, -1.0)
+    error = _angle(aim - heading - jnp.where(forwards, 0.0, jnp.pi))
+    speed = direction * jnp.maximum(style.speed * jnp.cos(error), LEAST_SPEED)
+    return jnp.stack([(speed - velocity) * style.gain, error * style.gain], axis=-1)
 
 
 def competent_action(states: Array, style: Style, key: Array) -> Array:
@@ -136,10 +143,13 @@ def competent_action(states: Array, style: Style, key: Array) -> Array:
     """
     noise = EXPLORATION_NOISE * jax.random.normal(key, (states.shape[0], point_robot.ACTION_DIM))
     wanted = jnp.clip(wanted_action(states, style) + noise, -1.0, 1.0)
-    risk_after, _ = safest_manoeuvre(point_robot.step(states, wanted).state)
+    after = point_robot.step(states, wanted).state
+    risk_after, _ = safest_manoeuvre(after)
     _, evading = safest_manoeuvre(states)
-    # Inside a hazard and slow enough, the way out is driven and not braked.
-    leaving = (point_robot.violation(states) > -SAFETY_MARGIN) & (states[:, 2] <= LEAST_SPEED)
+    # Inside a hazard, the way out is driven and not braked.
+    depth = point_robot.violation(states)
+    outwards = point_robot.violation(after) <= depth
+    leaving = (depth > -SAFETY_MARGIN) & (outwards | (jnp.abs(states[:, 2]) <= LEAST_SPEED))
     return jnp.where(((risk_after > 0) & ~leaving)[:, None], evading, wanted)
 
 
