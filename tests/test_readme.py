@@ -1,5 +1,6 @@
 """README's commands work as typed, and what it says of itself is so."""
 
+import json
 import re
 import subprocess
 import sys
@@ -63,6 +64,19 @@ def test_dvc_commands_and_python_run(pipeline: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     shapes = "\nassert actions.shape == (4, 2)\nassert values.shape == (4,)\n"
     checked(pipeline, sys.executable, "-c", code + shapes)
+
+
+def test_figures_of_the_example_are_the_committed_ones() -> None:
+    """The first figure of each line of README's `dvc metrics diff` stands in metrics.json."""
+    metrics = json.loads((ROOT / "reports/metrics.json").read_text(encoding="utf-8"))
+    lines = re.findall(r"^(PointRobot\.\S+) +(\S+) +(\S+) +(\S+)$", README, re.MULTILINE)
+    assert len(lines) >= 5
+    for name, before, after, change in lines:
+        committed = metrics
+        for key in name.split("."):
+            committed = committed[key]
+        assert committed == pytest.approx(float(before), abs=5e-5), name
+        assert float(after) - float(before) == pytest.approx(float(change), abs=2e-4), name
 
 
 def test_links_and_pictures_are_there() -> None:

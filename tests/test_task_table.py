@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 import re
 from importlib.metadata import distribution
 from types import ModuleType
@@ -113,3 +114,12 @@ def test_every_key_that_dvc_tracks_is_there(name: str) -> None:
                     assert part in value, f"{name}: {key}"
                     value = value[part]
     assert set(TABLE[name]["overrides"]) == set(OVERRIDABLE)
+
+
+def test_point_robots_reference_returns_are_its_datasets() -> None:
+    """The dataset that the committed report is of has them as its lowest and highest return."""
+    data = json.loads((ROOT / "reports/metrics.json").read_text(encoding="utf-8"))["PointRobot"][
+        "data"
+    ]
+    found = data["lowest_return"], data["highest_return"]
+    assert load_task("PointRobot", ROOT / "tasks.yaml").reference_returns == found
