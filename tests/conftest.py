@@ -12,9 +12,13 @@ import optax
 import pytest
 from dsrl_host import Server, dataset
 from project import ROOT
+from raw_dataset import fields
 
 from fisor import command
+from fisor.conversion import convert
+from fisor.datasets import write_hdf5
 from fisor.params import Params, load_params
+from fisor.tasks import Task, load_task
 from fisor.transitions import Transitions
 
 # All tests share one, and so do the stages that they run in copies of the project.
@@ -123,6 +127,25 @@ def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 @pytest.fixture
 def server(servers: Callable[[], Server]) -> Server:
     return servers()
+
+
+@pytest.fixture
+def task() -> Task:
+    return load_task("PointRobot", ROOT / "tasks.yaml")
+
+
+@pytest.fixture
+def converted(tmp_path: Path, task: Task) -> Callable[..., Path]:
+    """A function (field=array, without=name) -> the Parquet file made of our fields and those."""
+
+    def run(without: str = "", drop: bool = False, **changes: np.ndarray) -> Path:
+        kept = {name: v for name, v in {**fields(), **changes}.items() if name != without}
+        write_hdf5(tmp_path / "raw.hdf5", kept)
+        path = tmp_path / "out" / "Toy.parquet"
+        convert(tmp_path / "raw.hdf5", path, task, drop_bad_rows=drop)
+        return path
+
+    return run
 
 
 # They run the project in small, for minutes: left to the end, one of them would run alone.

@@ -25,7 +25,7 @@ from project import ROOT, checked, edit_yaml, run
 
 from fisor import download
 from fisor.errors import InputError
-from fisor.tasks import Task, load_task
+from fisor.tasks import Task
 from stages import acquire
 
 
@@ -141,11 +141,6 @@ def test_home_folder_of_dsrl_is_the_default(monkeypatch: pytest.MonkeyPatch) -> 
 def test_episodes_in_dsrls_names(name: str, episodes: int | None) -> None:
     """DSRL's names end by the highest cost and the number of episodes."""
     assert download.episodes_in_name(name) == episodes
-
-
-@pytest.fixture
-def task() -> Task:
-    return load_task("PointRobot", ROOT / "tasks.yaml")
 
 
 @pytest.mark.parametrize(

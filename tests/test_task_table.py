@@ -118,8 +118,7 @@ def test_every_key_that_dvc_tracks_is_there(name: str) -> None:
 
 def test_point_robots_reference_returns_are_its_datasets() -> None:
     """The dataset that the committed report is of has them as its lowest and highest return."""
-    data = json.loads((ROOT / "reports/metrics.json").read_text(encoding="utf-8"))["PointRobot"][
-        "data"
-    ]
+    metrics = json.loads((ROOT / "reports/metrics.json").read_text(encoding="utf-8"))
+    data = metrics["PointRobot"]["data"]
     found = data["lowest_return"], data["highest_return"]
     assert load_task("PointRobot", ROOT / "tasks.yaml").reference_returns == found
