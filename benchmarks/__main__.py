@@ -81,6 +81,9 @@ def show(results: dict[str, Any]) -> None:
         )
     if "loading" in results:
         table("loading: rows | observation | MB | s | MB/s", [list(results["loading"].values())])
+    if "checkpoint" in results:
+        header = "a checkpoint of three seeds' policies: MB | s | % of training"
+        table(header, [list(results["checkpoint"].values())])
     if "repro" in results:
         table("dvc repro: stage | minutes", list(results["repro"]["stages_minutes"].items()))
         print(f"in all {results['repro']['minutes']:.1f} minutes")
@@ -107,7 +110,9 @@ def main() -> None:
     if "acting" in parts:
         results["acting"] = acting.measure(params, options.observation_dims[0], options.rounds)
     if "loading" in parts:
-        results["loading"] = loading.measure(options.observation_dims[0], options.rounds)
+        dim = options.observation_dims[0]
+        results["loading"] = loading.measure(dim, options.rounds)
+        results["checkpoint"] = loading.measure_checkpoint(params, dim, options.rounds)
     if "repro" in parts:
         results["repro"] = repro.measure()
     results["load_average_at_the_end"] = circumstances()["load_average"]

@@ -1,7 +1,9 @@
-"""Time from Parquet to arrays on the device."""
+"""Time from Parquet to arrays on the device, and from the device to a checkpoint."""
 
+import dataclasses
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,11 @@ import jax
 import numpy as np
 
 from benchmarks.measuring import in_turns
-from fisor import transitions
+from benchmarks.training import random_transitions
+from fisor import policy, transitions
+from fisor.params import Params
+from fisor.resuming import EVERY_SECONDS, Checkpoints
+from fisor.training import seed_keys
 
 ROWS, BLOCK_ROWS, EPISODE_STEPS, ACTION_DIM = 500_000, 100_000, 1000, 2
 
@@ -50,4 +56,20 @@ def measure(observation_dim: int, rounds: int) -> dict[str, Any]:
         "megabytes": size / 1e6,
         "seconds": timing.best,
         "megabytes_per_second": size / 1e6 / timing.best,
+    }
+
+
+def measure_checkpoint(params: Params, observation_dim: int, rounds: int) -> dict[str, Any]:
+    """Seconds to write what the training of three seeds' policies carries, the largest state."""
+    params = dataclasses.replace(params, seeds=3)
+    init = policy.init(params, random_transitions(observation_dim))
+    states = jax.jit(jax.vmap(init))(seed_keys(params.seeds))
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder), "benchmark", dict)
+        work = partial(checkpoints.write, 1, states), 1
+        timing = in_turns({"checkpoint": work}, rounds)["checkpoint"]
+    return {
+        "megabytes": sum(leaf.nbytes for leaf in jax.tree.leaves(states)) / 1e6,
+        "seconds": timing.best,
+        "percent_of_training": 100 * timing.best / EVERY_SECONDS,
     }

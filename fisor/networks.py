@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 
 _kernel_init = nn.initializers.xavier_uniform()
 
@@ -46,14 +47,27 @@ def _product_backward(
     precision: str, kept: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     inputs, kernel = kept
-    rows = tuple(range(inputs.ndim - 1))
     of_inputs = _contract(gradient, kernel, precision, (gradient.ndim - 1,), (1,))
-    if inputs.shape[-1] <= gradient.shape[-1]:
-        return of_inputs, _contract(inputs, gradient, precision, rows, rows)
     # On CPUs the wider operand belongs on the right: 1.4 times faster. Without the barriers XLA
     # undoes the exchange.
-    transposed = jax.lax.optimization_barrier(_contract(gradient, inputs, precision, rows, rows))
-    return of_inputs, jax.lax.optimization_barrier(transposed.T)
+    exchanged = inputs.shape[-1] > gradient.shape[-1]
+    narrow, wide = (gradient, inputs) if exchanged else (inputs, gradient)
+    of_kernel = _sum_over_rows(narrow, wide, precision)
+    if exchanged:
+        of_kernel = jax.lax.optimization_barrier(jax.lax.optimization_barrier(of_kernel).T)
+    return of_inputs, of_kernel
+
+
+def _sum_over_rows(narrow: jax.Array, wide: jax.Array, precision: str) -> jax.Array:
+    """`[..., n]` and `[..., m]` -> `[n, m]`."""
+    rows = tuple(range(narrow.ndim - 1))
+    if precision == "float32" or jax.default_backend() != "cpu":
+        return _contract(narrow, wide, precision, rows, rows)
+    # On CPUs a product over rows runs at float32's speed. One over columns does not, if the layout
+    # says so from the start; a plain transpose is folded back into the product.
+    narrow, wide = (operand.reshape(-1, operand.shape[-1]) for operand in (narrow, wide))
+    columns = with_layout_constraint(narrow.astype(precision).T, Layout((0, 1)))
+    return _contract(columns, wide, precision, (1,), (0,))
 
 
 product.defvjp(_product_forward, _product_backward)

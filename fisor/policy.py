@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from fisor import diffusion, gaussian_policy
@@ -14,6 +15,9 @@ from fisor.params import Params
 from fisor.transitions import Transitions
 
 Array = jax.Array
+
+# Of a batch on a CPU: what the network keeps of so many for its gradient stays in the caches.
+ROWS_AT_ONCE = 512
 
 
 class PolicyState(NamedTuple):
@@ -56,6 +60,12 @@ def init(params: Params, data: Transitions) -> Callable[[Array], PolicyState]:
     return fresh
 
 
+def parts_of(batch_size: int) -> int:
+    """In how many equal parts, each with its own key, a batch goes through the network."""
+    on_cpu = jax.default_backend() == "cpu"
+    return batch_size // ROWS_AT_ONCE if on_cpu and batch_size % ROWS_AT_ONCE == 0 else 1
+
+
 def update(
     params: Params, action_dim: int
 ) -> Callable[
@@ -63,7 +73,7 @@ def update(
 ]:
     """A function (state, batch, key) -> (state, metrics), for `fit`: one step on Eq. 14.
 
-    The batch is (transitions, their weights).
+    The batch is (transitions, their weights). A large one goes through the network in parts.
     """
     network = policy_network(action_dim, params)
     adam = optimiser(params)
@@ -87,19 +97,31 @@ def update(
         )
         return ((noise - predicted) ** 2).sum(-1)
 
+    def loss(score: Any, batch: tuple[Transitions, Array], key: Array) -> Array:
+        rows, weights = batch
+        return (weights * row_losses(score, rows, key)).mean()
+
+    def loss_and_gradient(score: Any, batch: tuple[Transitions, Array], key: Array) -> Any:
+        parts = parts_of(batch[1].shape[0])
+        if parts == 1:
+            return jax.value_and_grad(loss)(score, batch, key)
+
+        def add(sums: Any, part: Any) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, sums, jax.value_and_grad(loss)(score, *part)), None
+
+        split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+        none_yet = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), score))
+        sums, _ = jax.lax.scan(add, none_yet, (split, jax.random.split(key, parts)))
+        return jax.tree.map(lambda total: total / parts, sums)
+
     def step(
         state: PolicyState, batch: tuple[Transitions, Array], key: Array
     ) -> tuple[PolicyState, dict[str, Array]]:
-        rows, weights = batch
-
-        def loss(score: Any) -> Array:
-            return (weights * row_losses(score, rows, key)).mean()
-
-        value, gradient = jax.value_and_grad(loss)(state.score)
+        value, gradient = loss_and_gradient(state.score, batch, key)
         change, optimiser = adam.update(gradient, state.optimiser)
         score = optax.apply_updates(state.score, change)
         average = optax.incremental_update(score, state.score_average, params.soft_update)
-        metrics = {"policy_loss": value, "weight_mean": weights.mean()}
+        metrics = {"policy_loss": value, "weight_mean": batch[1].mean()}
         return PolicyState(score, average, optimiser), metrics
 
     return step

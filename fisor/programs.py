@@ -4,6 +4,7 @@ Seeds are a vmapped axis, spread over the devices; each device computes its own 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,6 +20,8 @@ Update = Callable[[Any, Any, Array], tuple[Any, dict[str, Array]]]
 
 SEEDS, EVERYWHERE = P("seeds"), P()
 CHUNK_SEEDS = P(None, "seeds")  # `[updates, seeds, ...]`
+
+MANY_ROWS = 512  # a batch
 
 
 def devices_for(seeds: int) -> list[jax.Device]:
@@ -47,9 +50,12 @@ class Programs:
         self._rows, self._batch_size = rows, batch_size
         self._mesh = jax.make_mesh((len(devices),), ("seeds",), (AxisType.Auto,), devices=devices)
         self.start = jax.jit(self._start)
-        self.run = jax.jit(self._run, static_argnames="length", donate_argnames="states")
         self.picked = jax.jit(self._picked, static_argnames="length")
-        self.run_on = jax.jit(self._run_on, donate_argnames="states")
+        training = partial(
+            jax.jit, donate_argnames="states", compiler_options=_options(batch_size, devices)
+        )
+        self.run = training(self._run, static_argnames="length")
+        self.run_on = training(self._run_on)
 
     def put(self, tree: Any, spec: P) -> Any:
         """Arrays on the devices: copied to each, or spread along an axis of seeds."""
@@ -135,6 +141,15 @@ class Programs:
 
         specs = SEEDS, SEEDS, CHUNK_SEEDS, EVERYWHERE
         return self._spread(chunk, specs, (SEEDS, CHUNK_SEEDS))(states, keys, batches, first)
+
+
+def _options(batch_size: int, devices: list[jax.Device]) -> dict[str, str]:
+    """How XLA compiles training on batches of this size."""
+    if devices[0].platform != "cpu" or batch_size <= MANY_ROWS:
+        return {}
+    # On CPUs what surrounds a product is fused into the library's call for it, which for many rows
+    # takes longer than apart.
+    return {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
 
 
 def _keys_of(key: Array, step: Array) -> tuple[Array, Array]:
