@@ -106,10 +106,9 @@ def main() -> None:
     assert isinstance(networks.score, ScoreNetwork)
     network = dataclasses.replace(networks.score, dropout=0.0)
     picked = np.random.default_rng(0).permutation(len(data.rewards))[:ROWS]
-    print(
-        "| seed | w = 0 | effective rows of 100 | without w = 0 | by w | variance, batches of one:"
-    )
-    print("even | without w = 0 | by w (even = 1) |\n|" + " --- |" * 8)
+    header = "seed | w = 0 | effective rows of 100: even | without w = 0 | by w | "
+    header += "variance, batches of one: even (= 1) | without w = 0 | by w"
+    print(f"| {header} |\n|" + " --- |" * 8)
     for seed, w in enumerate(w_of_seeds):
         share, effective = (w > 0).mean(), 100 * w.sum() ** 2 / (len(w) * (w**2).sum())
         score = jax.tree.map(lambda leaf, seed=seed: leaf[seed], stacked.score)

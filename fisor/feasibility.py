@@ -7,6 +7,7 @@ costs to come, and calls a state feasible where V_c is at most a threshold.
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from fisor import critics, losses
 from fisor.critics import CriticRule, CriticState
@@ -21,15 +22,18 @@ init = critics.init
 def rule(params: Params) -> CriticRule:
     """The twins' maximum and the reversed expectile (Eq. 8), for either value.
 
-    They differ in the target: the feasible Bellman operator's (Eq. 9), or c + gamma V_c(s'), which
-    is Eq. 16 of a cost. For a cost value the batch's `violations` are the costs.
+    They differ in the target: the feasible Bellman operator's (Eq. 9), or Eq. 16 of a cost, with
+    max(V_c, 0) for the costs to come. For a cost value the batch's `violations` are the costs.
     """
 
     def target(batch: Transitions, next_v: jax.Array) -> jax.Array:
-        rows = batch.violations, next_v, batch.terminals, params.gamma
         if params.feasibility == COST_VALUE:
-            return losses.reward_target(*rows)
-        return losses.feasible_target(*rows)
+            # They are never below 0, where the expectile, fed with itself, would drift.
+            costs_to_come = jnp.maximum(next_v, 0.0)
+            return losses.reward_target(
+                batch.violations, costs_to_come, batch.terminals, params.gamma
+            )
+        return losses.feasible_target(batch.violations, next_v, batch.terminals, params.gamma)
 
     return CriticRule(
         twin=lambda q: q.max(axis=0),

@@ -59,11 +59,14 @@ def one_update(
 
 
 def target_of(learned: str, rows: Transitions, next_v: np.ndarray) -> np.ndarray:
-    """Eq. 9, c + gamma V_c, or Eq. 16, written out at gamma = 0.9."""
+    """Eq. 9, c + gamma max(V_c, 0), or Eq. 16, written out at gamma = 0.9."""
     h = rows.violations
     if learned == "reachability":
         return np.where(rows.terminals, h, 0.1 * h + 0.9 * np.maximum(h, next_v))
-    return (h if learned == "cost_value" else rows.rewards) + 0.9 * next_v * ~rows.terminals
+    if learned == "cost_value":
+        assert (next_v < 0).any()
+        return h + 0.9 * np.maximum(next_v, 0) * ~rows.terminals
+    return rows.rewards + 0.9 * next_v * ~rows.terminals
 
 
 def asymmetric_square(difference: np.ndarray, tau: float) -> np.ndarray:
