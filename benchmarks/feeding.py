@@ -83,8 +83,9 @@ def main() -> None:
                 "policy": (actor, policy.init, policy.update(actor, ACTION_DIM), weights, 2048),
             }
             for name, (sized, init, update, own, batch_size) in trainings.items():
+                rows = policy.learned_from(data) if name == "policy" else data
                 train = partial(
-                    fit, init(sized, data), update, data, own, batch_size=batch_size, name=name
+                    fit, init(sized, data), update, rows, own, batch_size=batch_size, name=name
                 )
                 there, fed = rates(train, sized)
                 print(

@@ -63,6 +63,7 @@ def our_stage(
     own: Any = ()
     if is_policy:
         init, update = policy.init(params, data), policy.update(params, ACTION_DIM)
+        on_device = policy.learned_from(on_device)
         own = jnp.ones((params.seeds, ROWS))
     else:
         module = feasibility if stage == "train_feasibility" else reward

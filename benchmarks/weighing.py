@@ -81,7 +81,7 @@ def qualities(params: Params, data: Transitions, w: np.ndarray, drawn: bool) -> 
         states, _ = fit(
             policy.init(sized, data),
             policy.update(sized, actions.shape[-1]),
-            data,
+            policy.learned_from(data),
             np.ones_like(w) if drawn else w,
             w if drawn else None,
             params=sized,

@@ -66,6 +66,11 @@ def parts_of(batch_size: int) -> int:
     return batch_size // ROWS_AT_ONCE if on_cpu and batch_size % ROWS_AT_ONCE == 0 else 1
 
 
+def learned_from(data: Transitions) -> Transitions:
+    """Observations and actions alone: the rest would only be moved and take a device's memory."""
+    return data._replace(next_observations=None, rewards=None, violations=None, terminals=None)
+
+
 def update(
     params: Params, action_dim: int
 ) -> Callable[
@@ -73,7 +78,8 @@ def update(
 ]:
     """A function (state, batch, key) -> (state, metrics), for `fit`: one step on Eq. 14.
 
-    The batch is (transitions, their weights). A large one goes through the network in parts.
+    The batch is (transitions, their weights), of which it reads what `learned_from` leaves. A large
+    one goes through the network in parts.
     """
     network = policy_network(action_dim, params)
     adam = optimiser(params)

@@ -24,7 +24,7 @@ def main(task: str, method: str, transitions: str, feasibility: str, reward: str
     states, curve = fit(
         policy.init(params, data),
         policy.update(params, data.actions.shape[-1]),
-        data,
+        policy.learned_from(data),
         np.ones_like(row_weights) if drawn else row_weights,
         row_weights if drawn else None,
         params=params,
