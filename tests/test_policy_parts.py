@@ -10,6 +10,7 @@ import pytest
 
 from fisor import policy
 from fisor.params import Params
+from fisor.training import fit
 from fisor.transitions import Transitions
 
 
@@ -46,6 +47,27 @@ def test_parts_add_up_to_the_batch(
     assert np.abs(each[0][0] - each[1][0]).max() > 1e-2
     np.testing.assert_allclose(moment, (each[0][0] + each[1][0]) / 2, rtol=1e-4, atol=1e-5)
     assert loss == pytest.approx((each[0][1] + each[1][1]) / 2, rel=1e-5)
+
+
+def test_large_batches_train_the_same_fed_from_the_host(
+    small_params: Callable[..., Params], random_transitions: Callable[..., Transitions]
+) -> None:
+    """To the last bit: batches of more rows than `ROWS_AT_ONCE`, compiled as those are.
+
+    What is fed holds observations and actions alone, all that a policy learns from.
+    """
+    params = small_params(policy="gaussian", training_steps=4, log_every_updates=2)
+    data = random_transitions(3000)
+    own = np.random.default_rng(0).uniform(0, 5, (params.seeds, 3000)).astype(np.float32)
+
+    def trained(rows: Transitions, on_device: bool) -> Any:
+        fresh, step = policy.init(params, data), policy.update(params, 2)
+        batch_size = 2 * policy.ROWS_AT_ONCE
+        sizes: Any = {"params": params, "batch_size": batch_size, "on_device": on_device}
+        return fit(fresh, step, rows, own, name="", **sizes)[0]
+
+    there, fed = trained(data, True), trained(policy.learned_from(data), False)
+    jax.tree.map(np.testing.assert_array_equal, fed, there)
 
 
 @pytest.mark.parametrize(
