@@ -49,7 +49,9 @@ class Programs:
         self._init, self._update = jax.vmap(init), jax.vmap(update)
         self._rows, self._batch_size = rows, batch_size
         self._mesh = jax.make_mesh((len(devices),), ("seeds",), (AxisType.Auto,), devices=devices)
-        self.start = jax.jit(self._start)
+        # It runs once: what counts is how long it takes to compile, here a third.
+        once = {"xla_backend_optimization_level": "1"} if devices[0].platform == "cpu" else {}
+        self.start = jax.jit(self._start, compiler_options=once)
         self.picked = jax.jit(self._picked, static_argnames="length")
         training = partial(
             jax.jit, donate_argnames="states", compiler_options=_options(batch_size, devices)
@@ -60,6 +62,14 @@ class Programs:
     def put(self, tree: Any, spec: P) -> Any:
         """Arrays on the devices: copied to each, or spread along an axis of seeds."""
         return jax.device_put(tree, NamedSharding(self._mesh, spec))
+
+    def shapes(self, keys: Array, tables: Any, data: Any, own: Any) -> tuple[Any, Any]:
+        """Shapes and types of all seeds' states and of one update's metrics; computes nothing."""
+
+        def one_update() -> tuple[Any, Any]:
+            return self._run(self._start(keys), keys, tables, data, own, 0, length=1)
+
+        return jax.eval_shape(one_update)
 
     def _spread(self, function: Callable, specs_in: Any, specs_out: Any) -> Callable:
         """Each device runs `function` on its own seeds; nothing is exchanged."""

@@ -4,7 +4,6 @@ import csv
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,11 +128,7 @@ def fit(
         }
 
     def template(updates: int) -> Any:
-        def shapes() -> Any:
-            run = partial(programs.run, length=1)
-            return run(programs.start(init_keys), keys, tables, data, seed_data, 0)
-
-        states, metrics = jax.eval_shape(shapes)
+        states, metrics = programs.shapes(init_keys, tables, data, seed_data)
         shape = updates // interval, seeds
         curve = {key: jax.ShapeDtypeStruct(shape, value.dtype) for key, value in metrics.items()}
         return {"states": states, "curve": curve}

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from project import ROOT, SMALL_TASK, edit_yaml, run
 
-from fisor import checkpoint, resuming, transitions
+from fisor import checkpoint, programs, resuming, transitions
 from fisor.params import Params
 
 STAGES = {
@@ -245,16 +245,24 @@ def test_a_broken_checkpoint_is_said_and_dropped(
 
 
 @pytest.mark.usefixtures("kept_always")
+@pytest.mark.parametrize("batch_size", [8, 2 * programs.MANY_ROWS])
 def test_the_way_of_feeding_does_not_matter(
-    small_params: Callable[..., Params], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_params: Callable[..., Params],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    batch_size: int,
 ) -> None:
-    """Started with the data on the device, continued from the host: on, to the same bits."""
+    """Started with the data on the device, continued from the host: on, to the same bits.
+
+    Large batches, too, which are compiled with other options.
+    """
     params = small_params(seeds=2, training_steps=20, log_every_updates=5)
     with killed_after(2):
-        mixing.mix(params, unfinished=tmp_path, on_device=True)
-    states, curve = mixing.mix(params, unfinished=tmp_path, on_device=False)
+        mixing.mix(params, unfinished=tmp_path, on_device=True, batch_size=batch_size)
+    options = {"unfinished": tmp_path, "on_device": False, "batch_size": batch_size}
+    states, curve = mixing.mix(params, **options)
     assert "going on from update 10" in capsys.readouterr().err
-    expected, expected_curve = mixing.mix(params)
+    expected, expected_curve = mixing.mix(params, batch_size=batch_size)
     np.testing.assert_array_equal(states, expected)
     np.testing.assert_array_equal(curve.metrics["low"], expected_curve.metrics["low"])
 
