@@ -2,7 +2,8 @@
 
 It is organised as the paper's released code: batches are drawn on the host by NumPy; a step takes
 two updates of the policy on half a batch each, with weights from the critics as they are, then one
-each of V_r, Q_r, V_h and Q_h on the first rows of the same batch. Written for this comparison.
+each of V_r, Q_r, V_h and Q_h on the first rows of the same batch. Products have the precision that
+JAX gives them by itself: float32 on CPUs, tensorfloat32 on GPUs. Written for this comparison.
 """
 
 from collections.abc import Callable

@@ -21,6 +21,7 @@ from fisor.transitions import Transitions
 STAGES = "train_feasibility", "train_reward", "train_policy"
 ROWS, ACTION_DIM = 100_000, 2
 MILLION = 1_000_000
+PRECISIONS = "float32", "tensorfloat32", "bfloat16"
 
 
 class Lengths(NamedTuple):
@@ -161,10 +162,13 @@ def measure(
             works[name] = partial(loop.advance, steps), steps
         kinds = {}
         for count in seeds if full or index == 0 else seeds[:1]:
-            for precision in ("float32", "bfloat16"):
-                # On a CPU, which is slow, bfloat16 is measured at the first sizes alone.
+            for precision in PRECISIONS:
+                # A CPU, which is slow, has no tensorfloat32 and bfloat16 at the first sizes alone.
                 first = index == 0 and count == seeds[0]
-                if precision == "bfloat16" and lengths() is ON_CPU and not (first or full):
+                if lengths() is ON_CPU and (
+                    precision == "tensorfloat32"
+                    or (precision == "bfloat16" and not (first or full))
+                ):
                     continue
                 changed = dataclasses.replace(params, seeds=count, product_precision=precision)
                 for stage in STAGES:
@@ -179,7 +183,7 @@ def measure(
         totals += _totals(timings, kinds, dim)
         for name in loops:
             cells.append(
-                {"what": name, "observation_dim": dim, "seeds": 1, "precision": "float32"}
+                {"what": name, "observation_dim": dim, "seeds": 1, "precision": "JAX's own"}
                 | _speed(timings[name], 1)
             )
         del works, loops, on_device

@@ -26,7 +26,7 @@ class GaussianNetwork(nn.Module):
         layers: hidden layers.
         units: of each.
         dropout: share of a layer's outputs that is dropped in training.
-        product_precision: of every layer's product: `float32` or `bfloat16`.
+        product_precision: of every layer's `networks.product`.
     """
 
     action_dim: int
