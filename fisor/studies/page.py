@@ -15,7 +15,7 @@ from fisor.revision import Revision, experiment_commits, region_truths
 from fisor.studies import claims, pictures, tables
 from fisor.studies.running import Failure, described
 from fisor.studies.study import Experiment, Study
-from fisor.tasks import load_task
+from fisor.tasks import OVERRIDABLE, load_task
 
 ON_POINT_ROBOT = ("regions", "trajectories", "claims")  # figures that need the plane and its truth
 
@@ -155,9 +155,23 @@ def _readme(
         "with it.\n",
         tables.markdown(listed),
     ]
+    if ignored := without_effect(experiments, repository / "tasks.yaml"):
+        parts.append(f"Without effect, since overrides in tasks.yaml win: {', '.join(ignored)}.\n")
     for name, failure in failed.items():
         parts.append(f"`{name}` failed:\n\n```\n{failure.tail}\n```\n")
     return "\n".join(parts)
+
+
+def without_effect(experiments: Sequence[Experiment], tasks_path: Path) -> list[str]:
+    """The changed parameters that a task overrides in every stage that it may override them in."""
+    found = {}
+    for e in experiments:
+        overrides = load_task(e.task, tasks_path).overrides
+        for key in e.changes:
+            stages = [stage for stage, allowed in OVERRIDABLE.items() if key in allowed]
+            if stages and all(key in overrides.get(stage, {}) for stage in stages):
+                found[f"{key} on {e.task}"] = True
+    return list(found)
 
 
 def _processor() -> str:
