@@ -70,7 +70,7 @@ class Params:
     hidden_units: int = _number(1, 65536)
     timeouts_are_terminal: bool = _free()
     training_steps: int = _number(1)
-    product_precision: str = _one_of("float32", "bfloat16")
+    product_precision: str = _one_of("float32", "tensorfloat32", "bfloat16")
     policy: str = _one_of("diffusion", "gaussian")
     policy_weights: str = _one_of("fisor", "feasible_only", "unconstrained", "imitation", "ones")
     feasible_temperature: float = _number(0)
@@ -174,6 +174,8 @@ def load_for_stage(
 ) -> tuple[Params, Task]:
     """The parameters of one stage of one task: params.yaml, with what task and method change.
 
+    What the task overrides is said on standard error, since `-S` of its name then does nothing.
+
     Args:
         stage: a key of `fisor.tasks.OVERRIDABLE`, such as `policy`.
         task_name: a name in tasks.yaml.
@@ -197,6 +199,9 @@ def load_for_stage(
         )
         for name, value in task.overrides.get(stage, {}).items()
     }
+    if overrides:
+        listed = ", ".join(f"{name} = {value}" for name, value in overrides.items())
+        print(f"{task_name}, {stage}: by its overrides in {tasks_path}, {listed}", file=sys.stderr)
     if method is not None:
         if method not in params.method_changes:
             known = ", ".join(params.method_changes)

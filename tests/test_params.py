@@ -238,15 +238,23 @@ def test_everything_overridable_is_a_parameter() -> None:
         assert len(set(names)) == len(names)
 
 
-def test_override_lies_over_params_at_its_stage_alone(tmp_path: Path) -> None:
-    """`training_steps` of the policy leaves the other stages and parameters as in params.yaml."""
+def test_override_lies_over_params_at_its_stage_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`training_steps` of the policy leaves the other stages and parameters as in params.yaml.
+
+    Where it acts, it is said.
+    """
     tasks = tasks_file(tmp_path, overrides={"policy": {"training_steps": 7}})
     given = load_params(ROOT / "params.yaml")
     policy, task = load_for_stage("policy", "B", None, ROOT / "params.yaml", tasks)
+    said = capsys.readouterr().err
+    assert said == f"B, policy: by its overrides in {tasks}, training_steps = 7\n"
     reward, _ = load_for_stage("reward", "B", None, ROOT / "params.yaml", tasks)
     assert policy == dataclasses.replace(given, training_steps=7)
     assert reward == given
     assert task.name == "B"
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
