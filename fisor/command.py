@@ -19,7 +19,7 @@ def keep_compiled_programs(folder: str | Path = ".cache/jax") -> None:
     """
     settings: dict[str, str | float] = {
         "jax_compilation_cache_dir": str(Path(folder).absolute()),
-        "jax_persistent_cache_min_compile_time_secs": 0.2,  # quicker ones are not kept
+        "jax_persistent_cache_min_compile_time_secs": 0.0,  # many small ones add up
     }
     for name, value in settings.items():
         # JAX reads its variables when it is imported; where it is there already, it is told.

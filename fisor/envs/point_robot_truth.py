@@ -7,8 +7,8 @@ is exhaustive over turns held for segments of equal length, on the task's own dy
 called feasible has a witness, and halving the segments can only find more of them.
 """
 
-import itertools
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,26 +45,45 @@ def brake_and_turn(states: jax.Array, turns: jax.Array) -> tuple[jax.Array, jax.
         `[B]` the largest violation on the way, the start included, until the goal or the box's
         edge ends the episode; and `[B]` the largest |x| or |y| on the way.
     """
+    way = _follow(_start(states), turns)
+    return way.worst, way.edge
 
-    def one(carry: tuple, turn: jax.Array) -> tuple[tuple, None]:
-        states, worst, edge, over = carry
-        result = point_robot.step(states, braking_actions(states, turn))
-        worst = jnp.where(over, worst, jnp.maximum(worst, point_robot.violation(result.state)))
-        edge = jnp.maximum(edge, jnp.abs(result.state[:, :2]).max(-1))
-        return (result.state, worst, edge, over | result.terminated), None
 
+class _Way(NamedTuple):
+    """Where manoeuvres have led so far, each field `[B, ...]`."""
+
+    states: jax.Array
+    worst: jax.Array
+    edge: jax.Array
+    over: jax.Array
+
+
+def _start(states: jax.Array) -> _Way:
     edge = jnp.abs(states[:, :2]).max(-1)
-    start = (states, point_robot.violation(states), edge, jnp.zeros(states.shape[0], bool))
-    (_, worst, edge, _), _ = jax.lax.scan(one, start, turns)
-    return worst, edge
+    return _Way(states, point_robot.violation(states), edge, jnp.zeros(states.shape[0], bool))
 
 
-@jax.jit
-def _least_over(states: jax.Array, manoeuvres: jax.Array) -> jax.Array:
-    def keep_least(least: jax.Array, turns: jax.Array) -> tuple[jax.Array, None]:
-        return jnp.minimum(least, brake_and_turn(states, turns)[0]), None
+def _follow(way: _Way, turns: jax.Array) -> _Way:
+    def one(way: _Way, turn: jax.Array) -> tuple[_Way, None]:
+        result = point_robot.step(way.states, braking_actions(way.states, turn))
+        worst = jnp.maximum(way.worst, point_robot.violation(result.state))
+        worst = jnp.where(way.over, way.worst, worst)
+        edge = jnp.maximum(way.edge, jnp.abs(result.state[:, :2]).max(-1))
+        return _Way(result.state, worst, edge, way.over | result.terminated), None
 
-    return jax.lax.scan(keep_least, jnp.full(states.shape[0], jnp.inf), manoeuvres)[0]
+    return jax.lax.scan(one, way, turns)[0]
+
+
+@partial(jax.jit, static_argnames=("segments", "segment_steps", "turns"))
+def _least_violation(
+    states: jax.Array, segments: int, segment_steps: int, turns: tuple[float, ...]
+) -> jax.Array:
+    ways = _start(states)
+    for _ in range(segments):  # each way branches into one for each turn
+        ways = jax.tree.map(lambda x: jnp.concatenate([x] * len(turns)), ways)
+        of_each = jnp.repeat(jnp.asarray(turns), ways.worst.size // len(turns))
+        ways = _follow(ways, jnp.broadcast_to(of_each, (segment_steps, ways.worst.size)))
+    return ways.worst.reshape(-1, states.shape[0]).min(0)
 
 
 def _braking_steps(states: np.ndarray) -> int:
@@ -86,9 +105,8 @@ def least_violation(
         `[B]`; at most 0 means truly feasible.
     """
     segments = -(-_braking_steps(states) // segment_steps)
-    sequences = np.array(list(itertools.product(turns, repeat=segments)), np.float32)
-    manoeuvres = np.repeat(sequences, segment_steps, axis=1)
-    return np.asarray(_least_over(jnp.asarray(states, jnp.float32), jnp.asarray(manoeuvres)))
+    starts = jnp.asarray(states, jnp.float32)
+    return np.asarray(_least_violation(starts, segments, segment_steps, turns))
 
 
 def papers_violation(states: np.ndarray) -> np.ndarray:
