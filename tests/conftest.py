@@ -9,6 +9,7 @@ import gymnasium
 import jax
 import numpy as np
 import optax
+import project
 import pytest
 from dsrl_host import Server, dataset
 from project import ROOT
@@ -57,6 +58,13 @@ def adam_may_mix_types() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optax, "adam", lenient)
         yield
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The project in small, run once for all tests: to be copied, not to be changed."""
+    own = tmp_path_factory.getbasetemp()
+    return project.first_run(own if worker_id == "master" else own.parent)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The project seen from outside: copies of it, its import closures, its commands."""
 
 import ast
+import fcntl
 import os
 import shutil
 import subprocess
@@ -84,6 +85,24 @@ def small_copy(folder: Path) -> Path:
     checked(folder, "dvc", "init", "--quiet")
     checked(folder, "git", "add", "--all")
     checked(folder, "git", "commit", "--quiet", "--message", "Small copy")
+    return folder
+
+
+def first_run(shared: Path) -> Path:
+    """The small copy, run once from nothing and committed: to be copied, not to be changed.
+
+    Args:
+        shared: a folder of this test run that all its processes share; the first one makes it.
+    """
+    folder = shared / "first_run"
+    with (shared / "first_run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+        if not folder.exists():
+            made = small_copy(shared / "first_run.unfinished")
+            checked(made, "dvc", "repro")
+            checked(made, "git", "add", "--all")
+            checked(made, "git", "commit", "--quiet", "--message", "First run")
+            made.rename(folder)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -29,13 +30,9 @@ TASK_STAGES = (*(f"{stage}@PointRobot" for stage in BEFORE_POLICY), POLICY)
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pipeline(first_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project in small, run once from nothing and committed."""
-    folder = small_copy(tmp_path_factory.mktemp("pipeline") / "project")
-    checked(folder, "dvc", "repro")
-    checked(folder, "git", "add", "--all")
-    checked(folder, "git", "commit", "--quiet", "--message", "First run")
-    return folder
+    return shutil.copytree(first_run, tmp_path_factory.mktemp("pipeline") / "project")
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from project import ROOT, SMALL_TASK, checked, edit_yaml, run, small_copy, write_dsrl_file
+from project import ROOT, SMALL_TASK, checked, edit_yaml, run, write_dsrl_file
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = [
@@ -21,14 +22,12 @@ INLINE = re.findall(r"`((?:dvc|make) [^`]+)`", README)
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def pipeline(first_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The project in small, run and committed; DSRL's file of BallRun is at hand."""
-    folder = small_copy(tmp_path_factory.mktemp("readme") / "project")
+    folder = shutil.copytree(first_run, tmp_path_factory.mktemp("readme") / "project")
     overrides = {**SMALL_TASK["overrides"], "evaluation": {"episodes": 2}}
     edit_yaml(folder / "tasks.yaml", {"BallRun": {"horizon_steps": 20, "overrides": overrides}})
-    checked(folder, "dvc", "repro")
-    checked(folder, "git", "add", "--all")
-    checked(folder, "git", "commit", "--quiet", "--message", "First run")
+    checked(folder, "git", "commit", "--quiet", "--all", "--message", "BallRun in small")
     at_hand = tmp_path_factory.mktemp("dsrl")
     write_dsrl_file(at_hand, "BallRun", 7, 2)
     with pytest.MonkeyPatch.context() as patch:
