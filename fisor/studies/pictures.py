@@ -73,7 +73,7 @@ def bars(path: Path, study: Study, long: pl.DataFrame) -> None:
                 known = [i for i, value in enumerate(papers) if value is not None]
                 axes.plot(
                     x[known], [papers[i] for i in known], "D", ms=4, mfc="white", mec=colour,
-                    zorder=4, clip_on=False,
+                    zorder=4, clip_on=False, in_layout=False,
                 )  # fmt: skip
             axes.set_xticks(
                 range(len(tasks)), tasks, rotation=30 if len(tasks) > 3 else 0,
