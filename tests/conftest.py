@@ -156,8 +156,8 @@ def converted(tmp_path: Path, task: Task) -> Callable[..., Path]:
     return run
 
 
-# Left to the end, one of the longest files would run alone. README's is after others, since it waits
-# for the run that the pipeline's begins with.
+# Left to the end, one of the longest files would run alone. README's is after others, since it
+# waits for the run that the pipeline's begins with.
 LONGEST_FIRST = ("pipeline", "interruption", "devices", "rollouts", "readme")
 
 
