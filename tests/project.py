@@ -98,7 +98,8 @@ def first_run(shared: Path) -> Path:
     with (shared / "first_run.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
         if not folder.exists():
-            made = small_copy(shared / "first_run.unfinished")
+            # Named after the process: where one fails, the next one tells why, too.
+            made = small_copy(shared / f"first_run.{os.getpid()}")
             checked(made, "dvc", "repro")
             checked(made, "git", "add", "--all")
             checked(made, "git", "commit", "--quiet", "--message", "First run")
