@@ -8,8 +8,8 @@ export CUDA PYTHON
 # found when .venv is made. `python -m`, since the scripts in .venv/bin break if the folder moves.
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH" python -m
 
-COMPILE := pip compile pyproject.toml --python-version 3.11 --python-platform linux --extra dev \
-    --generate-hashes --no-emit-index-url --no-header --quiet
+COMPILE := pip compile pyproject.toml --python-version 3.11 --python-platform linux \
+    --extra pipeline --extra simulators --extra dev --generate-hashes --no-emit-index-url --no-header --quiet
 
 # Sets $py to a Python 3.11. Names lie (a pyenv shim, say), so each candidate is asked; it answers
 # with the interpreter beneath it, because that of an active .venv goes away with the old .venv.
@@ -49,9 +49,11 @@ venv: ## make .venv; CUDA=12 or CUDA=13 for a GPU (kept until clean-venv), PYTHO
 	if [ "$$uv" ]; then
 	    "$$uv" venv --quiet --allow-existing --python "$$py" .venv || { [ "$$py" != 3.11 ] || no_python; exit 1; }
 	    "$$uv" pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes "$$lock"
+	    "$$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	else
 	    "$$py" -m venv .venv
 	    .venv/bin/python -m pip install --quiet --no-deps --require-hashes -r "$$lock"
+	    .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	fi
 	cp "$$lock" .venv/installed.lock
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import acting, loading, repro, training
 from benchmarks.measuring import circumstances
-from fisor.params import load_params
+from fisor.config.files import load_params
 
 PARTS = "training", "acting", "loading", "repro"
 RESULTS = Path(__file__).parent / "results"

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from benchmarks.measuring import in_turns
-from fisor import acting, critics, diffusion, policy
-from fisor.acting import PolicyNetworks, PolicyParams
-from fisor.params import Params
+from fisor.config.params import Params
+from fisor.critics import trained
+from fisor.policies import agent, diffusion, regression
+from fisor.policies.stored import PolicyNetworks, PolicyParams
 
 ACTION_DIM = 2
 BATCHES = 1, 64, 1024
@@ -21,8 +22,8 @@ def fresh_policy(
     params: Params, observation_dim: int, action_dim: int
 ) -> tuple[PolicyNetworks, PolicyParams]:
     """An untrained policy for each seed."""
-    network = dataclasses.replace(policy.score_network(action_dim, params), dropout=0.0)
-    critic = critics.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
+    network = dataclasses.replace(regression.score_network(action_dim, params), dropout=0.0)
+    critic = trained.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
 
     def of_seed(key: jax.Array) -> PolicyParams:
         score: Any = network.init_params(key, observation_dim)
@@ -36,7 +37,7 @@ def measure(params: Params, observation_dim: int, rounds: int) -> list[dict[str,
     """Milliseconds of a call and observations a second, for some batches; each call is awaited."""
     networks, stacked = fresh_policy(params, observation_dim, ACTION_DIM)
     of_seed = jax.tree.map(lambda leaf: leaf[0], stacked)
-    act = jax.jit(partial(acting.act, networks, candidates=params.N))
+    act = jax.jit(partial(agent.act, networks, acting=params))
     calls = ON_CPU if jax.devices()[0].platform == "cpu" else ON_GPU
     draw = np.random.default_rng(0)
 

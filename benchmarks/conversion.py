@@ -30,9 +30,10 @@ with h5py.File(raw) as source, h5py.File(out, "w") as copy:
 """
 CONVERT = """
 import sys
-from fisor.conversion import convert
-from fisor.tasks import load_task
-convert(sys.argv[1], sys.argv[2], load_task("CarButton1"), drop_bad_rows=False)
+from fisor.config.data import ConvertStage
+from fisor.config.layers import load
+from fisor.data.conversion import convert
+convert(sys.argv[1], sys.argv[2], load(ConvertStage, "CarButton1"))
 """
 PEAK = "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 

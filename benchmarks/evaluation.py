@@ -17,23 +17,28 @@ import jax
 import numpy as np
 
 from benchmarks.acting import fresh_policy
-from fisor import acting
-from fisor.acting import PolicyNetworks, PolicyParams
-from fisor.envs import make_environment
+from fisor.agents import Agent, Step
+from fisor.config.acting import Acting
+from fisor.config.evaluation import EvaluationStage
+from fisor.config.files import load_params
+from fisor.config.layers import load
 from fisor.envs.pool import SimulatorPool
-from fisor.evaluation import episodes_in_flight
-from fisor.params import load_params
-from fisor.rollouts import number_of_seeds, roll_out
-from fisor.tasks import Task, load_task
+from fisor.envs.suites import make_environment, suite_of
+from fisor.evaluation.rollouts import roll_out
+from fisor.evaluation.scores import episodes_in_flight
+from fisor.policies import agent
+from fisor.policies.stored import PolicyNetworks, PolicyParams
 
 HORIZON_STEPS = 50  # of every task, so that none takes long
 LONE_EPISODES = 6
 SMALL: dict[str, Any] = {"hidden_units": 16, "policy_units": 16, "policy_blocks": 1, "N": 4}
 
 
-def lone_rate(networks: PolicyNetworks, stacked: PolicyParams, task: Task, N: int) -> float:
+def lone_rate(
+    networks: PolicyNetworks, stacked: PolicyParams, task: EvaluationStage, acting: Acting
+) -> float:
     """Steps a second of one environment, one episode at a time."""
-    act = jax.jit(partial(acting.act, networks, candidates=N))
+    act = jax.jit(partial(agent.act, networks, acting=acting))
     of_seed = jax.tree.map(lambda leaf: leaf[0], stacked)
     environment = make_environment(task)
     steps, started = 0, 0.0
@@ -53,14 +58,21 @@ def lone_rate(networks: PolicyNetworks, stacked: PolicyParams, task: Task, N: in
 
 
 def pool_rate(
-    networks: PolicyNetworks, stacked: PolicyParams, task: Task, N: int, episodes: int
+    networks: PolicyNetworks,
+    stacked: PolicyParams,
+    task: EvaluationStage,
+    acting: Acting,
+    episodes: int,
 ) -> float:
     """Steps a second of an evaluation: a long one less a short one, without what starts it."""
-    in_flight = episodes_in_flight(task, episodes)
-    with SimulatorPool(task, number_of_seeds(stacked) * in_flight) as pool:
-        run = partial(
-            roll_out, networks, stacked, task, pool, in_flight=in_flight, candidates=N, seed=0
-        )
+
+    def act(params: Any, memory: tuple[()], step: Step, key: jax.Array) -> Any:
+        return agent.act(networks, params, step.observation[None], key, acting)[0], memory
+
+    policy = Agent(stacked, networks.score.action_dim, tuple, act)
+    in_flight = episodes_in_flight(episodes, 2 if suite_of(task).one_per_process else 10)
+    with SimulatorPool(task, policy.seeds * in_flight) as pool:
+        run = partial(roll_out, policy, task, pool, in_flight=in_flight)
         run(reset_seeds=np.arange(in_flight))  # the processes make their environments
         steps, seconds = [], []
         for count in (in_flight, 3 * in_flight):
@@ -80,14 +92,16 @@ def main() -> None:
     print("| task | policy | one at a time, steps/s | pool, steps/s | pool, episodes/s | ratio |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name in sys.argv[1:] or ["BallRun"]:
-        task = dataclasses.replace(load_task(name), horizon_steps=HORIZON_STEPS)
+        task = dataclasses.replace(
+            load(EvaluationStage, name), horizon_steps=HORIZON_STEPS, evaluation_seed=0
+        )
         environment = make_environment(task)
         dims = environment.observation_space.shape, environment.action_space.shape
         environment.close()
         for title, params in (("small", dataclasses.replace(full, **SMALL)), ("paper's", full)):
             networks, stacked = fresh_policy(params, *(shape[0] for shape in dims if shape))
-            lone = lone_rate(networks, stacked, task, params.N)
-            pool = pool_rate(networks, stacked, task, params.N, full.episodes)
+            lone = lone_rate(networks, stacked, task, params)
+            pool = pool_rate(networks, stacked, task, params, full.episodes)
             print(
                 f"| {name} | {title} | {lone:.0f} | {pool:.0f} | {pool / HORIZON_STEPS:.1f} "
                 f"| {pool / lone:.2f} |"

@@ -16,11 +16,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from fisor import feasibility, policy
-from fisor.command import keep_compiled_programs
-from fisor.params import Params, load_params
-from fisor.training import fit
-from fisor.transitions import Transitions
+from fisor.config.files import load_params
+from fisor.config.params import Params
+from fisor.critics import feasibility
+from fisor.data.transitions import Transitions
+from fisor.policies import regression
+from fisor.training.fit import fit
+from stages.command import keep_compiled_programs
 
 ROWS, ACTION_DIM = 1_000_000, 2
 OBSERVATION_DIMS = 8, 72
@@ -37,7 +39,7 @@ def mapped_transitions(folder: Path, observation_dim: int) -> Transitions:
         "rewards": (ROWS,),
         "violations": (ROWS,),
     }
-    arrays: dict[str, Any] = {"terminals": np.zeros(ROWS, bool)}
+    arrays: dict[str, Any] = {"costs": None, "terminals": np.zeros(ROWS, bool)}
     for name, shape in shapes.items():
         path = folder / f"{name}-{observation_dim}.npy"
         np.save(path, draw.uniform(-1, 1, shape).astype(np.float32))
@@ -49,7 +51,7 @@ def seconds(train: Callable[..., Any], params: Params, updates: int, on_device: 
     """Of `fit` for so many updates, compilation and all."""
     sized = dataclasses.replace(params, training_steps=updates)
     started = time.perf_counter()
-    jax.block_until_ready(train(params=sized, on_device=on_device)[0])
+    jax.block_until_ready(train(config=sized, on_device=on_device)[0])
     return time.perf_counter() - started
 
 
@@ -80,10 +82,20 @@ def main() -> None:
             weights = np.ones((3, ROWS), np.float32)
             trainings: dict[str, tuple[Params, Any, Any, Any, int]] = {
                 "Q_h, V_h": (critic, feasibility.init, feasibility.update(critic), (), 256),
-                "policy": (actor, policy.init, policy.update(actor, ACTION_DIM), weights, 2048),
+                "policy": (
+                    actor,
+                    regression.init,
+                    regression.update(actor, ACTION_DIM),
+                    weights,
+                    2048,
+                ),
             }
             for name, (sized, init, update, own, batch_size) in trainings.items():
-                rows = policy.learned_from(data) if name == "policy" else data
+                rows = (
+                    regression.learned_from(data)
+                    if name == "policy"
+                    else feasibility.learned_from(critic, data)
+                )
                 train = partial(
                     fit, init(sized, data), update, rows, own, batch_size=batch_size, name=name
                 )

@@ -12,10 +12,11 @@ import numpy as np
 
 from benchmarks.measuring import in_turns
 from benchmarks.training import random_transitions
-from fisor import policy, transitions
-from fisor.params import Params
-from fisor.resuming import EVERY_SECONDS, Checkpoints
-from fisor.training import seed_keys
+from fisor.config.params import Params
+from fisor.data import loading, parquet
+from fisor.policies import regression
+from fisor.training.fit import seed_keys
+from fisor.training.resuming import EVERY_SECONDS, Checkpoints
 
 ROWS, BLOCK_ROWS, EPISODE_STEPS, ACTION_DIM = 500_000, 100_000, 1000, 2
 
@@ -42,14 +43,14 @@ def measure(observation_dim: int, rounds: int) -> dict[str, Any]:
     """Seconds to read, check and move a dataset, from files that the system has in memory."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.parquet"
-        schema = transitions.schema(observation_dim, ACTION_DIM, False, {})
-        transitions.write_parquet(path, schema, _blocks(observation_dim))
+        schema = parquet.schema(observation_dim, ACTION_DIM, False, {})
+        parquet.write_parquet(path, schema, _blocks(observation_dim))
 
         def load() -> Any:
-            return jax.device_put(transitions.load(path, None, timeouts_are_terminal=True))
+            return jax.device_put(loading.load(path, None, timeouts_are_terminal=True))
 
         timing = in_turns({"load": (load, 1)}, rounds)["load"]
-        size = sum(array.nbytes for array in load())
+        size = sum(array.nbytes for array in jax.tree.leaves(load()))
     return {
         "rows": ROWS,
         "observation_dim": observation_dim,
@@ -62,7 +63,7 @@ def measure(observation_dim: int, rounds: int) -> dict[str, Any]:
 def measure_checkpoint(params: Params, observation_dim: int, rounds: int) -> dict[str, Any]:
     """Seconds to write what the training of three seeds' policies carries, the largest state."""
     params = dataclasses.replace(params, seeds=3)
-    init = policy.init(params, random_transitions(observation_dim))
+    init = regression.init(params, random_transitions(observation_dim))
     states = jax.jit(jax.vmap(init))(seed_keys(params.seeds))
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder), "benchmark", dict)

@@ -5,12 +5,13 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from tqdm import tqdm
+
+from fisor.hardware import hardware
 
 COPY_FLOATS = 2**26  # 256 MB: beyond any cache
 
@@ -77,18 +78,6 @@ def copy() -> Callable[[], Any]:
     array = jnp.ones(COPY_FLOATS, jnp.float32)
     add = jax.jit(lambda array: array + 1)
     return lambda: add(array)
-
-
-def hardware() -> str:
-    """The accelerator's name and number, or the processor's and its cores."""
-    device = jax.devices()[0]
-    if device.platform != "cpu":
-        return f"{jax.device_count()} x {device.device_kind}"
-    name = platform.processor() or platform.machine()
-    if (info := Path("/proc/cpuinfo")).exists():
-        lines = info.read_text(encoding="utf-8").splitlines()
-        name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), name)
-    return f"{len(os.sched_getaffinity(0))} cores of {name}"
 
 
 def circumstances() -> dict[str, Any]:

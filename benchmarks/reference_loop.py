@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fisor import diffusion, losses
-from fisor.params import Params
-from fisor.transitions import Transitions
+from fisor.config.params import Params
+from fisor.critics import feasibility, losses, reward
+from fisor.data.transitions import Transitions
+from fisor.policies import diffusion, weights
 
 Array = jax.Array
 
@@ -147,7 +148,7 @@ class ReferenceLoop:
         p = self._params
         _, v_r, target_r, *_ = learner.critics["reward"]
         _, v_h, target_h, *_ = learner.critics["feasibility"]
-        weights = losses.policy_weight(
+        w = weights.policy_weight(
             self._twins(target_r, rows).min(0) - self._v(v_r, rows.observations),
             self._twins(target_h, rows).max(0),
             self._v(v_h, rows.observations),
@@ -157,7 +158,7 @@ class ReferenceLoop:
             infeasible_clip=p.infeasible_clip,
         )
         time_key, noise_key, dropout_key = jax.random.split(key, 3)
-        time = jax.random.randint(time_key, weights.shape, 1, p.T + 1)
+        time = jax.random.randint(time_key, w.shape, 1, p.T + 1)
         noise = jax.random.normal(noise_key, rows.actions.shape)
         noisy = diffusion.add_noise(self._schedule, rows.actions, time, noise)
 
@@ -165,7 +166,7 @@ class ReferenceLoop:
             level = time[:, None].astype(jnp.float32)
             apply = partial(self._score.apply, rngs={"dropout": dropout_key})
             predicted: Any = apply(score, rows.observations, noisy, level, training=True)
-            return (weights * ((noise - predicted) ** 2).sum(-1)).mean()
+            return (w * ((noise - predicted) ** 2).sum(-1)).mean()
 
         value, gradient = jax.value_and_grad(loss)(learner.score)
         change, optimiser = self._adamw.update(gradient, learner.score_optimiser, learner.score)
@@ -176,11 +177,11 @@ class ReferenceLoop:
     def _critic_step(self, name: str, pair: Any, rows: Transitions) -> tuple[Any, Array]:
         p = self._params
         q, v, target_q, q_optimiser, v_optimiser = pair
-        feasibility = name == "feasibility"
+        is_feasibility = name == "feasibility"
         twins = self._twins(target_q, rows)
-        taught = twins.max(0) if feasibility else twins.min(0)
+        taught = twins.max(0) if is_feasibility else twins.min(0)
         value_loss: Callable = (
-            losses.feasible_value_loss if feasibility else losses.reward_value_loss
+            feasibility.feasible_value_loss if is_feasibility else reward.reward_value_loss
         )
 
         def v_loss(v: Any) -> Any:
@@ -189,10 +190,10 @@ class ReferenceLoop:
         change, v_optimiser = self._adam.update(jax.grad(v_loss)(v), v_optimiser)
         v = optax.apply_updates(v, change)
         next_v = self._v(v, rows.next_observations)
-        if feasibility:
-            target = losses.feasible_target(rows.violations, next_v, rows.terminals, p.gamma)
+        if is_feasibility:
+            target = feasibility.feasible_target(rows.violations, next_v, rows.terminals, p.gamma)
         else:
-            target = losses.reward_target(rows.rewards, next_v, rows.terminals, p.gamma)
+            target = losses.bellman_target(rows.rewards, next_v, rows.terminals, p.gamma)
 
         def q_loss(q: Any) -> Any:
             return ((self._twins(q, rows) - target[None]) ** 2).mean()

@@ -12,16 +12,17 @@ import numpy as np
 
 from benchmarks.measuring import COPY_FLOATS, Timing, copy, in_turns, product_chain, ratio
 from benchmarks.reference_loop import ReferenceLoop
-from fisor import feasibility, policy, reward
-from fisor.params import Params
-from fisor.programs import EVERYWHERE, SEEDS, Programs, devices_for
-from fisor.training import seed_keys
-from fisor.transitions import Transitions
+from fisor.config.params import Params
+from fisor.critics import feasibility, reward
+from fisor.data.transitions import Transitions
+from fisor.policies import regression
+from fisor.training.fit import seed_keys
+from fisor.training.programs import EVERYWHERE, SEEDS, Programs, devices_for
 
 STAGES = "train_feasibility", "train_reward", "train_policy"
 ROWS, ACTION_DIM = 100_000, 2
 MILLION = 1_000_000
-PRECISIONS = "float32", "tensorfloat32", "bfloat16"
+PRECISIONS: tuple[Any, ...] = "float32", "tensorfloat32", "bfloat16"
 
 
 class Lengths(NamedTuple):
@@ -51,6 +52,7 @@ def random_transitions(observation_dim: int) -> Transitions:
         actions=draw.uniform(-1, 1, (ROWS, ACTION_DIM)).astype(np.float32),
         next_observations=states[1:],
         rewards=draw.standard_normal(ROWS, np.float32),
+        costs=None,
         violations=draw.standard_normal(ROWS, np.float32),
         terminals=draw.random(ROWS) < 0.01,
     )
@@ -62,13 +64,18 @@ def our_stage(
     """A function that goes on with a stage's training by a chunk, and the chunk's updates."""
     is_policy = stage == "train_policy"
     own: Any = ()
+    init: Any
+    update: Any
     if is_policy:
-        init, update = policy.init(params, data), policy.update(params, ACTION_DIM)
-        on_device = policy.learned_from(on_device)
+        init, update = regression.init(params, data), regression.update(params, ACTION_DIM)
+        on_device = regression.learned_from(on_device)
         own = jnp.ones((params.seeds, ROWS))
+    elif stage == "train_feasibility":
+        init, update = feasibility.init(params, data), feasibility.update(params)
+        on_device = feasibility.learned_from(params, on_device)
     else:
-        module = feasibility if stage == "train_feasibility" else reward
-        init, update = module.init(params, data), module.update(params)
+        init, update = reward.init(params, data), reward.update(params)
+        on_device = reward.learned_from(on_device)
     batch_size = params.policy_batch_size if is_policy else params.value_batch_size
     programs = Programs(init, update, ROWS, batch_size, devices_for(params.seeds))
     length = max(1, (lengths().policy if is_policy else lengths().critic) // params.seeds)
@@ -106,10 +113,10 @@ def operations(stage: str, params: Params, observation_dim: int) -> float:
 
 def bytes_moved(stage: str, params: Params, data: Transitions) -> float:
     """Bytes of one seed's update: each float of Adam's and the averages' read and written once."""
-    module: Any = {"train_feasibility": feasibility, "train_reward": reward}.get(stage, policy)
+    module: Any = {"train_feasibility": feasibility, "train_reward": reward}.get(stage, regression)
     states = jax.eval_shape(module.init(params, data), jax.random.key(0))
-    batch_size = params.policy_batch_size if module is policy else params.value_batch_size
-    row = sum(array[:1].size * 4 for array in data)
+    batch_size = params.policy_batch_size if module is regression else params.value_batch_size
+    row = sum(array[:1].size * 4 for array in jax.tree.leaves(data))
     return 8 * sum(leaf.size for leaf in jax.tree.leaves(states)) + batch_size * row
 
 

@@ -8,17 +8,24 @@ Run from the project's root after `dvc repro`: `python -m benchmarks.weighing`.
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fisor import acting, critics, diffusion, policy, weights
-from fisor.networks import ScoreNetwork, forward
-from fisor.params import Params, load_for_stage
-from fisor.training import fit
-from fisor.transitions import Transitions, load
+from fisor.agents import TRAINED
+from fisor.config.policy import PolicyStage
+from fisor.critics import trained
+from fisor.data.loading import load
+from fisor.data.transitions import Transitions
+from fisor.nn import checkpoint
+from fisor.nn.networks import forward
+from fisor.policies import diffusion, regression, stored, weights
+from fisor.policies.score_network import ScoreNetwork
+from fisor.training.fit import fit
+from stages import command
 
 TASK, METHOD = "PointRobot", "FISOR"
 ROWS, AT_ONCE = 4096, 256  # whose gradients are taken one by one
@@ -58,7 +65,7 @@ def squared_gradients(network: ScoreNetwork, score: Any, rows: Any, key: jax.Arr
     return np.concatenate(squares), total
 
 
-def qualities(params: Params, data: Transitions, w: np.ndarray, drawn: bool) -> np.ndarray:
+def qualities(params: PolicyStage, data: Transitions, w: np.ndarray, drawn: bool) -> np.ndarray:
     """E[w |noise - z|^2] / E[w] of the averaged network after each of `STEPS`.
 
     Args:
@@ -70,7 +77,7 @@ def qualities(params: Params, data: Transitions, w: np.ndarray, drawn: bool) -> 
     Returns:
         `[steps, 2, seeds]`, over rows trained on and over those left out.
     """
-    network = policy.score_network(data.actions.shape[-1], params)
+    network = regression.score_network(data.actions.shape[-1], params)
     schedule = diffusion.schedule(params.T)
     left_out = np.arange(len(w[0])) // BLOCK % 10 == 0
 
@@ -96,12 +103,12 @@ def qualities(params: Params, data: Transitions, w: np.ndarray, drawn: bool) -> 
     for steps in STEPS:
         sized = dataclasses.replace(params, training_steps=steps)
         states, _ = fit(
-            policy.init(sized, data),
-            policy.update(sized, data.actions.shape[-1]),
-            policy.learned_from(trained_on),
+            regression.init(sized, data),
+            regression.update(sized, data.actions.shape[-1]),
+            regression.learned_from(trained_on),
             np.ones_like(own) if drawn else own,
             own if drawn else None,
-            params=sized,
+            config=sized,
             batch_size=sized.policy_batch_size,
             name=f"{'drawn by w' if drawn else 'drawn evenly'}, {steps} steps",
         )
@@ -115,11 +122,12 @@ def main() -> None:
 
     Of the gradient, for each seed: share of zero weights, effective rows of 100, variances.
     """
-    params, _ = load_for_stage("policy", TASK, METHOD)
+    params = command.settings(PolicyStage, TASK, METHOD)
     data = load(f"data/transitions/{TASK}.parquet", None, params.timeouts_are_terminal)
-    both = [critics.load(f"data/{name}/{TASK}") for name in ("feasibility", "reward")]
+    both = [trained.load(f"data/{name}/{TASK}") for name in ("feasibility", "reward")]
     w_of_seeds = weights.data_weights(params, data, *both).astype(np.float64)
-    networks, stacked, _ = acting.load_all_seeds(f"data/policy/{TASK}/{METHOD}")
+    folder = Path(f"data/policy/{TASK}/{METHOD}/{TRAINED}")
+    networks, stacked = stored.load(folder, checkpoint.load_config(folder))
     assert isinstance(networks.score, ScoreNetwork)
     network = dataclasses.replace(networks.score, dropout=0.0)
     picked = np.random.default_rng(0).permutation(len(data.rewards))[:ROWS]

@@ -1,4 +1,4 @@
-"""Outputs that appear under their name only when they are whole."""
+"""Atomic writes: an output appears under its name only when it is whole."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def atomic_file(path: str | Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` if the block ends well and vanishes if not.
 
     Args:
@@ -27,7 +27,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_directory(path: str | Path) -> Iterator[Path]:
+def atomic_directory(path: str | Path) -> Iterator[Path]:
     """A folder to fill, which becomes `path` if the block ends well and vanishes if not.
 
     Args:

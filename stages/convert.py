@@ -3,24 +3,22 @@
 import sys
 from functools import partial
 
-from fisor import command, conversion
-from fisor.params import load_params
-from fisor.subset import chosen_episodes
-from fisor.tasks import load_task
+from fisor.config.data import ConvertStage
+from fisor.data import conversion
+from fisor.data.subset import chosen_episodes
+from stages import command
 
 
 def main(task: str, raw: str, transitions: str) -> None:
-    """Convert an HDF5 file to Parquet; what had to be changed is said on standard error."""
-    params = load_params()
+    """Convert an HDF5 file to Parquet; what had to be changed is logged on standard error."""
+    settings = command.settings(ConvertStage, task)
     choose = partial(
         chosen_episodes,
-        expert_return=params.expert_return,
-        share=params.data_share,
-        seed=params.data_share_seed,
+        expert_return=settings.expert_return,
+        share=settings.data_share,
+        seed=settings.data_share_seed,
     )
-    changes = conversion.convert(
-        raw, transitions, load_task(task), drop_bad_rows=params.drop_bad_rows, choose=choose
-    )
+    changes = conversion.convert(raw, transitions, settings, choose=choose)
     for sentence in changes.sentences():
         print(f"{raw}: {sentence}", file=sys.stderr)
 

@@ -1,20 +1,33 @@
-"""Run a policy in its environment: a row an episode."""
+"""Run a policy in its environment: one row per episode, and how it acted, beside the policy."""
+
+import dataclasses
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from fisor import command, evaluation
-from fisor.acting import load_all_seeds
-from fisor.outputs import whole_file
-from fisor.params import load_for_stage
+from fisor import agents
+from fisor.agents import ACTING, TRAINED
+from fisor.config.evaluation import EvaluationStage
+from fisor.errors import InputError
+from fisor.evaluation.scores import evaluate
+from fisor.hardware import KEY, processor
+from fisor.outputs import atomic_file
+from stages import command
 
 
 def main(task: str, method: str, policy: str, rollouts: str) -> None:
     """Evaluate every training seed's policy from the same starts."""
-    params, entry = load_for_stage("evaluation", task, method)
-    networks, policy_params, _ = load_all_seeds(policy)
-    table = evaluation.evaluate(networks, policy_params, entry, method, params)
-    with whole_file(rollouts) as partial:
-        pq.write_table(table, partial, compression="zstd")
+    settings, trained = command.settings(EvaluationStage, task, method), Path(policy) / TRAINED
+    schema = agents.module_of(trained).Acting
+    acting = dataclasses.asdict(command.settings(schema, task, method))
+    try:
+        agent = agents.load_agent(trained, acting)
+    except ValueError as error:
+        raise InputError(f"params.yaml, method {method}: {error}") from error
+    table = evaluate(agent, settings).replace_schema_metadata({KEY: processor()})
+    with atomic_file(rollouts) as episodes, atomic_file(Path(policy) / ACTING) as acting_file:
+        pq.write_table(table, episodes, compression="zstd")
+        agents.write_acting(acting_file, acting)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,29 @@
 
 from pathlib import Path
 
-from fisor import command
-from fisor.params import load_params
-from fisor.report import write_report
-from fisor.tasks import load_task
+from fisor.config.files import load_params, load_task
+from fisor.report.report import write_report
+from fisor.report.results import Results
+from stages import command
 
 
 def main(data: str, reports: str) -> None:
     """Write the report of the tasks and methods that params.yaml names."""
     params = load_params()
-    write_report(Path(data), Path(reports), params, [load_task(name) for name in params.run])
+    methods = (*params.policies, *params.baselines)
+    write_report(Path(reports), [results(Path(data), task, methods) for task in params.run])
+
+
+def results(data: Path, name: str, methods: tuple[str, ...]) -> Results:
+    """Where the other stages left a task's results."""
+    return Results(
+        task=load_task(name),
+        transitions=data / "transitions" / f"{name}.parquet",
+        labels=data / "labels" / name,
+        feasibility=data / "feasibility" / name,
+        logs=data / "logs" / name,
+        rollouts={method: data / "rollouts" / name / f"{method}.parquet" for method in methods},
+    )
 
 
 if __name__ == "__main__":

@@ -2,40 +2,38 @@
 
 import shutil
 
-from fisor import command, critics, feasibility
-from fisor.outputs import whole_directory
-from fisor.params import load_for_stage
-from fisor.resuming import UNFINISHED
-from fisor.training import fit, write_curve
-from fisor.transitions import load, read_table, vector
+from fisor.config.feasibility import FeasibilityStage
+from fisor.critics import feasibility, pair
+from fisor.data.loading import load
+from fisor.outputs import atomic_directory
+from fisor.training.fit import fit
+from fisor.training.log import write_log
+from stages import command
 
 
-def main(task: str, transitions: str, labels: str, out: str) -> None:
-    """Train every seed's feasibility critic; write the checkpoint and curve.csv."""
-    params, _ = load_for_stage("feasibility", task)
-    unfinished = UNFINISHED / "feasibility" / task
+def main(task: str, transitions: str, labels: str, out: str, log: str) -> None:
+    """Train every seed's feasibility critic; write the checkpoint, and the log."""
+    settings = command.settings(FeasibilityStage, task)
+    unfinished = command.TRAINING / "feasibility" / task
     data = load(
         transitions,
         f"{labels}/violations.parquet",
-        params.timeouts_are_terminal,
+        settings.timeouts_are_terminal,
         unfinished / "rows",
     )
-    if params.feasibility == feasibility.COST_VALUE:
-        costs = vector(read_table(transitions, ("cost",)), "cost", transitions)
-        data = data._replace(violations=costs)
     states, curve = fit(
-        feasibility.init(params, data),
-        feasibility.update(params),
-        data,
-        params=params,
-        batch_size=params.value_batch_size,
+        feasibility.init(settings, data),
+        feasibility.update(settings),
+        feasibility.learned_from(settings, data),
+        config=settings,
+        batch_size=settings.value_batch_size,
         name=f"train_feasibility {task}",
         unfinished=unfinished,
     )
-    with whole_directory(out) as directory:
-        states = feasibility.at_most_zero_is_feasible(params, states)
-        critics.save(directory, states, feasibility.config_of(params, data))
-        write_curve(directory / "curve.csv", curve)
+    with atomic_directory(out) as directory:
+        states = feasibility.at_most_zero_is_feasible(settings, states)
+        pair.save(directory, states, feasibility.checkpoint_config(settings, data))
+    write_log(log, curve)
     shutil.rmtree(unfinished, ignore_errors=True)
 
 

@@ -2,35 +2,37 @@
 
 import shutil
 
-from fisor import command, critics, reward
-from fisor.outputs import whole_directory
-from fisor.params import load_for_stage
-from fisor.resuming import UNFINISHED
-from fisor.training import fit, write_curve
-from fisor.transitions import load, read_table, vector
+from fisor.config.reward import RewardStage
+from fisor.critics import pair, reward
+from fisor.data.loading import load
+from fisor.data.parquet import read_table, vector
+from fisor.outputs import atomic_directory
+from fisor.training.fit import fit
+from fisor.training.log import write_log
+from stages import command
 
 
-def main(task: str, transitions: str, out: str) -> None:
-    """Train every seed's reward critic; write the checkpoint and curve.csv."""
-    params, entry = load_for_stage("reward", task)
-    unfinished = UNFINISHED / "reward" / task
-    data = load(transitions, None, params.timeouts_are_terminal, unfinished / "rows")
+def main(task: str, transitions: str, out: str, log: str) -> None:
+    """Train every seed's reward critic; write the checkpoint, and the log."""
+    settings = command.settings(RewardStage, task)
+    unfinished = command.TRAINING / "reward" / task
+    data = load(transitions, None, settings.timeouts_are_terminal, unfinished / "rows")
     episode = vector(read_table(transitions, ("episode",)), "episode", transitions)
-    scale = reward.reward_scale(data.rewards, episode, entry.horizon_steps)
+    scale = reward.reward_scale(data.rewards, episode, settings.horizon_steps)
     data = data._replace(rewards=data.rewards * scale)
     states, curve = fit(
-        reward.init(params, data),
-        reward.update(params),
-        data,
-        params=params,
-        batch_size=params.value_batch_size,
+        reward.init(settings, data),
+        reward.update(settings),
+        reward.learned_from(data),
+        config=settings,
+        batch_size=settings.value_batch_size,
         name=f"train_reward {task}",
         unfinished=unfinished,
     )
-    with whole_directory(out) as directory:
-        config = critics.config_of(params, data) | {"reward_scale": scale}
-        critics.save(directory, states, config)
-        write_curve(directory / "curve.csv", curve)
+    with atomic_directory(out) as directory:
+        checkpoint_config = pair.checkpoint_config(settings, data) | {"reward_scale": scale}
+        pair.save(directory, states, checkpoint_config)
+    write_log(log, curve)
     shutil.rmtree(unfinished, ignore_errors=True)
 
 

@@ -11,21 +11,24 @@ import numpy as np
 import optax
 import project
 import pytest
+from configured import section
 from dsrl_host import Server, dataset
 from project import ROOT
 from raw_dataset import fields
 
-from fisor import command
-from fisor.conversion import convert
-from fisor.datasets import write_hdf5
-from fisor.params import Params, load_params
-from fisor.tasks import Task, load_task
-from fisor.transitions import Transitions
+from fisor.config.data import ConvertStage
+from fisor.config.files import load_params, load_task
+from fisor.config.params import Params
+from fisor.config.task import Task
+from fisor.data.conversion import convert
+from fisor.data.hdf5 import write_hdf5
+from fisor.data.transitions import Transitions
+from stages import command
 
 # All tests share one, and so do the stages that they run in copies of the project.
 command.keep_compiled_programs(ROOT / ".cache/jax")
 
-# Modules that run `fisor.envs.point_robot`, which subtracts one centre from many positions.
+# Modules that run PointRobot's dynamics, which subtract one centre from many positions.
 MIXES_RANKS = {
     "test_point_robot",
     "test_point_robot_truth",
@@ -100,6 +103,7 @@ def random_transitions() -> Callable[..., Transitions]:
             actions=draw.uniform(-1, 1, (rows, 2)).astype(np.float32),
             next_observations=next_observations,
             rewards=draw.normal(size=rows).astype(np.float32),
+            costs=draw.exponential(size=rows).astype(np.float32),
             violations=draw.normal(size=rows).astype(np.float32),
             terminals=np.arange(rows) % 3 == 2,
         )
@@ -143,14 +147,14 @@ def task() -> Task:
 
 
 @pytest.fixture
-def converted(tmp_path: Path, task: Task) -> Callable[..., Path]:
+def converted(tmp_path: Path) -> Callable[..., Path]:
     """A function (field=array, without=name) -> the Parquet file made of our fields and those."""
 
     def run(without: str = "", drop: bool = False, **changes: np.ndarray) -> Path:
         kept = {name: v for name, v in {**fields(), **changes}.items() if name != without}
         write_hdf5(tmp_path / "raw.hdf5", kept)
         path = tmp_path / "out" / "Toy.parquet"
-        convert(tmp_path / "raw.hdf5", path, task, drop_bad_rows=drop)
+        convert(tmp_path / "raw.hdf5", path, section(ConvertStage, drop_bad_rows=drop))
         return path
 
     return run

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fisor import download
-from fisor.datasets import write_hdf5
+from fisor.data import download
+from fisor.data.hdf5 import write_hdf5
 from fisor.errors import InputError
 
 NAME = "SafetyToyRun-v0-80-3.hdf5"  # of 3 episodes

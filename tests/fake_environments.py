@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from fisor.tasks import Task
+from fisor.config.task import Environment
 
 
 class Counting(gymnasium.Env):
@@ -62,9 +62,19 @@ class Failing(Counting):
         return super().step(action)
 
 
-def make_counting(task: Task) -> gymnasium.Env:
+def make_counting(task: Environment) -> gymnasium.Env:
     return Counting()
 
 
-def make_failing(task: Task) -> gymnasium.Env:
+def make_failing(task: Environment) -> gymnasium.Env:
     return Failing(task.environment)
+
+
+def die_once(number: int, marker: str, environment: gymnasium.Env) -> int:
+    """A job: the square of its number; number 3 dies unless the marker is there."""
+    assert isinstance(environment, Counting)
+    if number == 3 and not (marker and Path(marker).exists()):
+        if marker:
+            Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number**2

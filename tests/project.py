@@ -1,6 +1,5 @@
-"""The project seen from outside: copies of it, its import closures, its commands."""
+"""The project seen from outside: copies of it, and its commands."""
 
-import ast
 import fcntl
 import os
 import shutil
@@ -12,14 +11,18 @@ import h5py
 import numpy as np
 import yaml
 
-from fisor.tasks import SUITES
-
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("fisor", "stages")
-TRAINING_STAGES = ("train_feasibility", "train_reward", "train_policy")
+TRAINING_STAGES = ("train_feasibility", "train_reward", "train_policy", "train_baseline")
 
 # Sizes at which every stage does its real work in a second or two.
-SMALL_PARAMS = {"seeds": 2, "log_every_updates": 2, "N": 2, "training_steps": 4}
+SMALL_BASELINE = {"hidden_units": 8, "policy_units": 8, "policy_blocks": 1, "training_steps": 4}
+SMALL_PARAMS = {
+    "seeds": 2,
+    "log_every_updates": 2,
+    "N": 2,
+    "training_steps": 4,
+}
 SMALL_TASK = {
     "horizon_steps": 20,
     "acquire": {"source": "collect", "transitions": 2000, "seed": 0},
@@ -33,6 +36,7 @@ SMALL_TASK = {
             "training_steps": 4,
         },
         "evaluation": {"episodes": 12},
+        "baselines": SMALL_BASELINE,
     },
 }
 
@@ -70,7 +74,8 @@ def edit_yaml(path: Path, change: dict) -> None:
 
 def small_copy(folder: Path) -> Path:
     """A committed copy of the project whose PointRobot run takes seconds."""
-    names = ("dvc.yaml", "params.yaml", "tasks.yaml", ".dvcignore", ".gitignore", "README.md")
+    names = ("dvc.yaml", "params.yaml", "tasks.yaml", "requirements.lock", "README.md")
+    names += (".dvcignore", ".gitignore")
     folder.mkdir(parents=True)
     for name in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__")
@@ -105,54 +110,6 @@ def first_run(shared: Path) -> Path:
             checked(made, "git", "commit", "--quiet", "--message", "First run")
             made.rename(folder)
     return folder
-
-
-def module_file(name: str) -> Path | None:
-    """The file of a module of this project, or None."""
-    base = ROOT / name.replace(".", "/")
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.exists():
-            return path
-    return None
-
-
-def imported_names(path: Path) -> set[str]:
-    """Every dotted name that a file imports, at its top or inside functions."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
-
-
-def import_closure(module: str) -> tuple[set[str], set[str]]:
-    """What importing `module` reads: the project's files, and the other packages' top names.
-
-    `make_environment` imports its suite's module by name, so who imports it reads every suite's.
-    """
-    files: set[Path] = set()
-    others: set[str] = set()
-
-    def visit(name: str) -> None:
-        parts = name.split(".")
-        if parts[0] not in PACKAGES:
-            others.add(parts[0])
-            return
-        if name == "fisor.envs.make_environment":
-            for suite in SUITES:
-                visit(f"fisor.envs.{suite}")
-        for end in range(1, len(parts) + 1):
-            path = module_file(".".join(parts[:end]))
-            if path is not None and path not in files:
-                files.add(path)
-                for imported in imported_names(path):
-                    visit(imported)
-
-    visit(module)
-    return {str(path.relative_to(ROOT)) for path in files}, others
 
 
 def write_dsrl_file(folder: Path, task: str, observation_dim: int, action_dim: int) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fisor import conversion, transitions
-from fisor.conversion import Changes
+from fisor.data import conversion, parquet
+from fisor.data.conversion import Changes
 from fisor.errors import InputError
 
 # Episodes of 4, 1, 3 and 2 rows: two time out, the second ends at once, the last is left open.
@@ -48,7 +48,7 @@ def refused(tmp_path: Path, run: Callable[..., Path], *parts: str, **changes: ob
 
 
 def changes_of(path: Path) -> Changes:
-    return Changes(**transitions.facts_of(path)["changes"])
+    return Changes(**parquet.facts_of(path)["changes"])
 
 
 def column(path: Path, name: str) -> list:

@@ -7,7 +7,8 @@ import gymnasium
 import numpy as np
 from project import ROOT
 
-from fisor.tasks import Task, load_task
+from fisor.config.files import load_task
+from fisor.config.task import Task
 
 
 def task_of(name: str, **changes: Any) -> Task:

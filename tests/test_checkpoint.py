@@ -11,11 +11,12 @@ import pytest
 import safetensors.numpy
 from oracles import drawn_params
 
-from fisor import checkpoint, critics, feasibility
-from fisor.checkpoint import CONFIG, PARAMS
+from fisor.config.params import Params
+from fisor.critics import feasibility, pair, trained
+from fisor.data.transitions import Transitions
 from fisor.errors import InputError
-from fisor.params import Params
-from fisor.transitions import Transitions
+from fisor.nn import checkpoint
+from fisor.nn.checkpoint import CONFIG, PARAMS
 
 
 def numbers(offset: float = 0.0) -> dict[str, Any]:
@@ -197,10 +198,10 @@ def test_a_critics_configuration_must_fit_its_parameters(
     """A config.json edited to other sizes does not load: parameters of that shape are not there."""
     params, data = small_params(hidden_layers=1), random_transitions(2)
     states = drawn_params(feasibility.init(params, data), seed=0, seeds=2)
-    config = critics.config_of(params, data)
-    critics.save(tmp_path, states, config)
-    assert critics.load(tmp_path).config == config
+    config = pair.checkpoint_config(params, data)
+    pair.save(tmp_path, states, config)
+    assert trained.load(tmp_path).config == config
     for name in config:
         (tmp_path / CONFIG).write_text(json.dumps(config | {name: config[name] + 1}))
         with pytest.raises(InputError, match=r"params\.safetensors: array `.*config\.json"):
-            critics.load(tmp_path)
+            trained.load(tmp_path)

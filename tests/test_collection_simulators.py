@@ -6,40 +6,38 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from configured import section
 from project import ROOT
-from simulated import task_of
 
-from fisor import datasets
-from fisor.collect import driving, learner, simulators
-from fisor.collect.episodes import Job, Workers, workers
-from fisor.collect.settings import SimulatorSettings, simulator_settings
-from fisor.conversion import convert
-from fisor.envs import make_environment
+from fisor.collect import driving, exploring, learner
+from fisor.collect.collect import collect
+from fisor.config.checking import checked
+from fisor.config.data import AcquireStage, ConvertStage
+from fisor.config.task import Acquire, Environment
+from fisor.data import hdf5
+from fisor.data.conversion import convert
+from fisor.envs.pool import SimulatorPool
+from fisor.envs.suites import make_environment
 from fisor.errors import InputError
-from fisor.tasks import Task
 
-CART = Task(
+STREAMS = 4  # of 200 steps: a roll-out is 800, and each schedule gets one
+CART = AcquireStage(
     name="Cart",
-    paper=False,
     suite="gymnasium",
     environment="example_environment:Cart-v0",
     horizon_steps=25,
-    cost_limit=1,
     reference_returns=(-1.0, 2.5),
-    dense_violation=False,
-    record_observations=False,
-    acquire={"source": "collect"},
-    overrides={},
+    acquire=Acquire(
+        source="collect", environment_steps=4000, episodes=60, highest_cost=16.0, seed=3
+    ),
 )
-STREAMS = 4  # of 200 steps: a roll-out is 800, and each schedule gets one
-SETTINGS = SimulatorSettings(environment_steps=4000, episodes=60, highest_cost=16, seed=3)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,9 +49,9 @@ def small_rollouts() -> Iterator[None]:
         yield
 
 
-def hdf5_bytes(folder: Path, settings: SimulatorSettings = SETTINGS) -> bytes:
-    fields = simulators.collect(CART, settings, folder / "unfinished")
-    datasets.write_hdf5(folder / "Cart.hdf5", fields)
+def hdf5_bytes(folder: Path, task: AcquireStage = CART) -> bytes:
+    fields = exploring.collect(task, folder / "unfinished")
+    hdf5.write_hdf5(folder / "Cart.hdf5", fields)
     return (folder / "Cart.hdf5").read_bytes()
 
 
@@ -70,21 +68,21 @@ def test_killed_and_resumed_gives_the_same_bytes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Stopped amid its third roll-out, it goes on from the second and ends the same."""
-    run = Workers.run
+    run = SimulatorPool.run
     calls = []
 
-    def failing(self: Workers, jobs: list[Job]) -> Any:
+    def failing(self: SimulatorPool, jobs: Sequence[Any]) -> list[Any]:
         calls.append(jobs)
-        if len(calls) == 3:
+        if len(calls) == 4:  # the first asks for the sizes
             raise KeyboardInterrupt
         return run(self, jobs)
 
-    monkeypatch.setattr(Workers, "run", failing)
+    monkeypatch.setattr(SimulatorPool, "run", failing)
     with pytest.raises(KeyboardInterrupt):
         hdf5_bytes(tmp_path)
     assert len(list((tmp_path / "unfinished").glob("*"))) == 2
     assert hdf5_bytes(tmp_path) == uninterrupted
-    assert len(calls) == 3 + 3
+    assert len(calls) == 4 + 4
     assert "going on from step 1600" in capsys.readouterr().err
 
 
@@ -92,7 +90,8 @@ def test_other_settings_start_from_nothing(
     uninterrupted: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What another seed collected is not continued, and its roll-outs are gone."""
-    other = SETTINGS._replace(seed=4, environment_steps=800)
+    acquire = dataclasses.replace(CART.acquire, seed=4, environment_steps=800)
+    other = dataclasses.replace(CART, acquire=acquire)
     assert hdf5_bytes(tmp_path, other) != uninterrupted
     assert hdf5_bytes(tmp_path) == uninterrupted
     assert "of other settings or code; collecting from nothing" in capsys.readouterr().err
@@ -132,48 +131,51 @@ def test_real_simulator(
 ) -> None:
     """A small collection from a real simulator converts to Parquet as any dataset does."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
-    acquire = {**task_of(name).acquire, "source": "collect", "environment_steps": steps}
-    task = task_of(name, acquire=acquire, reference_returns=(-1e6, 1e6))
+    changes: dict[str, Any] = {"reference_returns": (-1e6, 1e6)}
+    acquire = {"source": "collect", "environment_steps": steps}
     if name == "easysparse":
-        task = dataclasses.replace(task, horizon_steps=15)
-    settings = simulator_settings(task)
-    fields = simulators.collect(task, settings, tmp_path / "unfinished")
-    datasets.write_hdf5(tmp_path / "raw.hdf5", fields)
-    convert(tmp_path / "raw.hdf5", tmp_path / "task.parquet", task, drop_bad_rows=False)
+        changes["horizon_steps"] = 15
+    task = section(AcquireStage, name, acquire=acquire, **changes)
+    fields = exploring.collect(task, tmp_path / "unfinished")
+    hdf5.write_hdf5(tmp_path / "raw.hdf5", fields)
+    convert(
+        tmp_path / "raw.hdf5",
+        tmp_path / "task.parquet",
+        section(ConvertStage, name, acquire=acquire, **changes),
+    )
     assert (fields["terminals"] | fields["timeouts"])[-1]
     assert np.abs(fields["actions"]).max() <= 1
     assert np.unique(fields["actions"][:, 0]).size > 10
 
 
-def test_results_do_not_depend_on_the_number_of_workers() -> None:
-    """Two workers and one give the same trajectories, in the order of the jobs."""
+def test_results_do_not_depend_on_the_number_of_processes() -> None:
+    """Two processes and one give the same trajectories, in the order of the jobs."""
     explorer = learner.Learner(1, 1, horizon_steps=25, highest_cost=16, discount=0.99, seed=0)
     jobs = explorer.jobs(explorer.init(), 0)[:5]
     results = []
     for processes in (1, 2):
-        started = Workers()
-        started.start(CART, processes)
-        results.append(started.run(jobs))
-        started.close()
+        with SimulatorPool(CART, processes, processes=processes) as pool:
+            results.append(pool.run(jobs))
     for one, two in zip(*results, strict=True):
         for a, b in zip(one, two, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
-def test_workers_load_no_jax_and_end_with_their_owner(tmp_path: Path) -> None:
-    """A stage's workers import no JAX; when it is killed, they end by themselves."""
+def test_processes_load_no_jax_and_end_with_their_owner(tmp_path: Path) -> None:
+    """A stage's simulators import no JAX; when it is killed, they end by themselves."""
     (tmp_path / "stage.py").write_text(
         textwrap.dedent(
             """
             import os, signal, sys
-            from fisor.collect.episodes import Workers
+            from fisor.collect.episodes import sizes
+            from fisor.envs.pool import SimulatorPool
             import stages.acquire
 
             if __name__ == "__main__":
                 from test_collection_simulators import CART
-                started = Workers()
-                started.start(CART, 1)
-                pid = started._processes[0].pid
+                pool = SimulatorPool(CART, 1, processes=1)
+                pool.run([sizes])
+                pid = pool._workers[0]._process.pid
                 print(pid, "libjax" in open(f"/proc/{pid}/maps").read(), flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
             """
@@ -197,54 +199,69 @@ def test_workers_load_no_jax_and_end_with_their_owner(tmp_path: Path) -> None:
             break
         time.sleep(0.1)
     else:
-        pytest.fail("the worker outlived its owner")
+        pytest.fail("the simulator outlived its owner")
 
 
-def test_refusals_of_a_worker_reach_the_user() -> None:
+def test_refusals_of_a_process_reach_the_user(tmp_path: Path) -> None:
     """An environment that is not there is an `InputError` of the stage, not of a process."""
     task = dataclasses.replace(CART, environment="example_environment:Nope-v0")
-    with pytest.raises(InputError, match="gymnasium has no environment"), workers(task):
-        pass
+    with pytest.raises(InputError, match="gymnasium has no environment"):
+        exploring.collect(task, tmp_path)
 
 
 def test_bounds_that_no_episode_meets_are_named(tmp_path: Path) -> None:
     """Nothing to keep: the message says what was seen and which bounds left it out."""
-    task = dataclasses.replace(CART, reference_returns=(100.0, 200.0))
-    settings = SETTINGS._replace(environment_steps=1)
+    acquire = dataclasses.replace(CART.acquire, environment_steps=1)
+    task = dataclasses.replace(CART, reference_returns=(100.0, 200.0), acquire=acquire)
     with pytest.raises(InputError, match=r"Cart: none of 32 episodes .* reference_returns 100"):
-        simulators.collect(task, settings, tmp_path)
+        exploring.collect(task, tmp_path)
+
+
+ACQUIRE = {
+    "source": "collect",
+    "environment_steps": 10,
+    "episodes": 5,
+    "highest_cost": 16,
+    "seed": 0,
+}
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"source": "dsrl"}, "source: must be `collect`"),
-        ({"speed": 1}, "unknown key `speed`"),
-        ({"environment_steps": 0}, "environment_steps: must be a whole number >= 1, not 0"),
-        ({"environment_steps": 1e6}, "environment_steps: must be a whole number"),
-        ({"episodes": True}, "episodes: must be a whole number"),
-        ({"highest_cost": 0}, "highest_cost: must be above 0"),
-        ({"discount": 1}, "discount: must be above 0 and below 1"),
-        ({"seed": -1}, "seed: must be a whole number >= 0"),
+        ({"source": "elsewhere"}, "source` must be 'dsrl' or 'collect', not 'elsewhere'"),
+        ({"source": "dsrl"}, "must hold `file` for `source: dsrl`"),
+        ({"file": "../x.hdf5"}, "file` must match pattern"),
+        ({"speed": 1}, r"unknown key `BallRun\.acquire\.speed`; known: source, file"),
+        ({"environment_steps": 0}, "environment_steps` must be greater than or equal to 1, not 0"),
+        ({"environment_steps": 1e6}, "environment_steps` must be a valid integer"),
+        ({"environment_steps": None}, "must hold `environment_steps` for `source: collect`"),
+        ({"episodes": True}, "episodes` must be a valid integer"),
+        ({"highest_cost": 0}, "highest_cost` must be greater than 0"),
+        ({"discount": 1}, "discount` must be less than 1"),
+        ({"seed": -1}, "seed` must be greater than or equal to 0"),
+        ({"transitions": 1}, "transitions` must be greater than or equal to 2"),
     ],
 )
 def test_wrong_settings_are_named(change: dict[str, Any], problem: str) -> None:
-    """Unknown, mistyped and out-of-range settings are refused with the task's name."""
-    task = task_of("BallRun")
-    acquire = {**task.acquire, "source": "collect", **change}
-    with pytest.raises(InputError, match=rf"BallRun\.acquire.*{problem}"):
-        simulator_settings(dataclasses.replace(task, acquire=acquire))
+    """Unknown, missing, mistyped and out-of-range settings are refused with the task's name."""
+    assert checked(Acquire, ACQUIRE, "tasks.yaml", "BallRun.acquire").discount == 0.99
+    with pytest.raises(InputError, match=problem) as raised:
+        checked(Acquire, ACQUIRE | change, "tasks.yaml", "BallRun.acquire")
+    assert str(raised.value).startswith("tasks.yaml: ")
+    assert "BallRun.acquire" in str(raised.value)
 
 
-def test_settings_of_the_table_are_read() -> None:
-    """An entry serves both sources: the name of DSRL's file does no harm."""
-    for name, discount in (("BallRun", 0.99), ("SwimmerVelocity", 0.9999)):
-        task = task_of(name)
-        task = dataclasses.replace(task, acquire={**task.acquire, "source": "collect"})
-        assert simulator_settings(task).discount == discount
-    missing = {key: value for key, value in task.acquire.items() if key != "episodes"}
-    with pytest.raises(InputError, match="`episodes` is missing"):
-        simulator_settings(dataclasses.replace(task, acquire=missing))
+def test_settings_of_another_behaviour_are_refused(tmp_path: Path) -> None:
+    """A script collects transitions, a learner steps: what is missing is named by the task."""
+    learners = {"transitions": None, "environment_steps": 5, "episodes": 1, "highest_cost": 1.0}
+    scripted = section(AcquireStage, "PointRobot", acquire=learners)
+    with pytest.raises(InputError, match=r"`PointRobot\.acquire` must hold `transitions`"):
+        collect(scripted, tmp_path)
+    script = dataclasses.replace(CART.acquire, environment_steps=None, transitions=10)
+    learned = dataclasses.replace(CART, acquire=script)
+    with pytest.raises(InputError, match=r"`Cart\.acquire` must hold `environment_steps`"):
+        collect(learned, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +275,8 @@ def test_settings_of_the_table_are_read() -> None:
 def test_unfit_gymnasium_environments_are_named(environment: str, problem: str) -> None:
     """A module or cost that is not there, or actions that are no vectors."""
     with pytest.raises(InputError, match=problem):  # noqa: PT012 (the last fails at its first step)
-        made = make_environment(dataclasses.replace(CART, environment=environment))
+        made = make_environment(
+            Environment(name="Cart", suite="gymnasium", environment=environment, horizon_steps=25)
+        )
         made.reset(seed=0)
         made.step(np.zeros(1))

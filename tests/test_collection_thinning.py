@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from project import ROOT
 
-from fisor.collect.coverage import coverage
 from fisor.collect.thinning import front, select
-from fisor.tasks import load_task
+from fisor.config.files import load_task
+from fisor.data.coverage import Coverage, coverage
 
 
 def thin(costs: np.ndarray, returns: np.ndarray, **changes: float) -> np.ndarray:
@@ -68,10 +68,15 @@ def test_long_front_is_thinned_along_itself() -> None:
     assert {0, 49} <= set(kept)
 
 
+def of_ball_run(returns: list[float], costs: list[float]) -> Coverage:
+    """Coverage of BallRun's reference: returns 26.3 to 1327.4, costs to 80."""
+    task = load_task("BallRun", ROOT / "tasks.yaml")
+    return coverage(task.name, task.reference_returns, 80, np.array(returns), np.array(costs))
+
+
 def test_coverage_is_told() -> None:
     """Ranges beside the reference's, as shares; no warning where enough is covered."""
-    task = load_task("BallRun", ROOT / "tasks.yaml")  # 26.3 to 1327.4
-    found = coverage(task, 80, np.array([676.8, 1400.0]), np.array([0.0, 60.0]))
+    found = of_ball_run([676.8, 1400.0], [0.0, 60.0])
     assert found.return_share == pytest.approx(0.5, abs=1e-3)
     assert found.cost_share == 0.75
     assert found.message == (
@@ -82,8 +87,7 @@ def test_coverage_is_told() -> None:
 
 def test_poor_coverage_is_said_aloud() -> None:
     """Less than half of either range is a warning that names it."""
-    task = load_task("BallRun", ROOT / "tasks.yaml")
-    found = coverage(task, 80, np.array([30.0, 300.0]), np.array([1.0, 30.0]))
+    found = of_ball_run([30.0, 300.0], [1.0, 30.0])
     assert "warning: less than half of the range of returns and of costs" in found.message
-    found = coverage(task, 80, np.array([30.0, 1300.0]), np.array([1.0, 30.0]))
+    found = of_ball_run([30.0, 1300.0], [1.0, 30.0])
     assert "warning: less than half of the range of costs is covered" in found.message

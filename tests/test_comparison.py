@@ -10,10 +10,11 @@ import pytest
 import yaml
 from project import checked
 
-from fisor import compare, regions
+from fisor.envs.truth import Slice
 from fisor.errors import InputError
-from fisor.revision import Revision, resolve
-from fisor.studies import pictures
+from fisor.evaluation import regions
+from fisor.report import comparison, plane
+from fisor.report.revision import Revision, resolve
 
 
 def figure(mean: float | None, low: float | None, high: float | None) -> dict[str, float | None]:
@@ -39,11 +40,11 @@ def test_a_difference_is_inside_if_one_mean_lies_in_the_others_interval() -> Non
         "deep": {"share": 0.5},
         "only_b": 1.0,
     }
-    found = {row.figure: row for row in compare.differences(a, b)}
+    found = {row.figure: row for row in comparison.differences(a, b)}
     assert {name: row.inside for name, row in found.items()} == {
         "in": True, "one_way": True, "overlap": False, "null": None, "deep share": None,
     }  # fmt: skip
-    lines = compare.difference_table(list(found.values()), "x", "y").splitlines()
+    lines = comparison.difference_table(list(found.values()), "x", "y").splitlines()
     assert lines[0] == "| figure | A: x | B: y | B − A | intervals |"
     assert lines[2] == "| in | 0.500 [0.400, 0.600] | 0.600 [0.550, 0.650] | +0.1 | inside |"
     assert lines[4].endswith("| +0.4 | **outside** |")
@@ -73,12 +74,23 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write(folder: Path, tau: float, reward: float) -> None:
     """The files of an experiment that a comparison reads."""
-    params = {"run": ["BallRun"], "methods": ["FISOR"], "tau": tau, "changes": {"N": 16}}
-    tasks = {"BallRun": {"suite": "bullet_safety_gym"}, "AntRun": {"other": tau}}
+    params = {
+        "run": ["BallRun"],
+        "policies": ["FISOR"],
+        "baselines": [],
+        "tau": tau,
+        "changes": {"N": 16},
+    }
+    facts = {"suite": "bullet_safety_gym", "environment": "BallRun", "horizon_steps": 100}
+    tasks = {"BallRun": facts, "AntRun": {"other": tau}}
     metrics: Any = {"BallRun": {"FISOR": {"normalised_reward": figure(reward, 0.2, 0.55)}}}
     curve = pl.DataFrame(
         {"update": [1, 2], "mean": [tau, 0.5], "low": [0.1, 0.2], "high": [1.0, 0.6]}
     )
+    # As DVC writes it: outputs in the order of their paths.
+    made = "data/policy/BallRun/FISOR/acting.json", "data/rollouts/BallRun/FISOR.parquet"
+    stages = {"evaluate@BallRun-FISOR": {"outs": [{"path": path} for path in made]}}
+    (folder / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "tasks.yaml").write_text(yaml.safe_dump(tasks))
     (folder / "reports/metrics.json").write_text(json.dumps(metrics))
@@ -89,7 +101,7 @@ def test_page_of_an_experiment_against_the_workspace(repository: Path, tmp_path:
     """Parameters of what was run, figures and curves; nothing of what is the same."""
     out = tmp_path / "page"
     with Revision(repository, "workspace") as a, Revision(repository, "tau=0.8") as b:
-        compare.write_comparison(out, a, b)
+        comparison.write_comparison(out, a, b)
     text = (out / "comparison.md").read_text()
     table = [line for line in text.splitlines() if line.startswith("| `")]
     assert table == ["| `tau` | 0.9 | 0.8 |"]
@@ -119,10 +131,18 @@ def test_missing_results_are_said(repository: Path) -> None:
         head.rollouts("BallRun", "FISOR")
 
 
+def test_another_versions_experiment_is_refused(repository: Path) -> None:
+    """params.yaml without `policies`, as before there were baselines: a sentence."""
+    with Revision(repository, "HEAD") as head:
+        head.params.pop("policies")
+        with pytest.raises(InputError, match="another version"):
+            head.rollouts("BallRun", "FISOR")
+
+
 def test_region_rows_are_drawn(tmp_path: Path) -> None:
     """A row an experiment, a column a slice; values need not be those of a network."""
     truths = {}
-    for where in regions.SLICES[:2]:
+    for where in (Slice(0.5, 45), Slice(1, 90)):
         axis = np.linspace(-3, 3, 21)
         x, y = np.meshgrid(axis, axis)
         distance = (0.8 - np.hypot(x, y)).ravel()
@@ -132,5 +152,5 @@ def test_region_rows_are_drawn(tmp_path: Path) -> None:
         name: {where: np.stack([t.true_violation + shift] * 2) for where, t in truths.items()}
         for name, shift in (("A", 0.1), ("B", -0.1))
     }
-    pictures.region_rows(tmp_path / "regions.png", truths, learned)
+    plane.region_rows(tmp_path / "regions.png", truths, learned)
     assert (tmp_path / "regions.png").read_bytes().startswith(b"\x89PNG")

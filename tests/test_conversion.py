@@ -8,24 +8,24 @@ import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from project import ROOT
+from configured import section
 from raw_dataset import EPISODE, ROWS, STEP, chunks_of, fields, refused
 
-from fisor import conversion, transitions
-from fisor.conversion import Changes, convert
-from fisor.datasets import write_hdf5
+from fisor.config.data import ConvertStage
+from fisor.data import conversion, loading, parquet
+from fisor.data.conversion import Changes, convert
+from fisor.data.hdf5 import write_hdf5
 from fisor.errors import InputError
-from fisor.tasks import Task, load_task
 
 
 def test_every_array_arrives_as_it_was(converted: Callable) -> None:
     """HDF5 to Parquet changes no number; column by column, the dense violation included."""
-    table, given = transitions.read_table(converted(), ()), fields()
+    table, given = parquet.read_table(converted(), ()), fields()
     given["timeouts"][-1] = True  # but for the end of the episode that the file cuts
     pairs = {**conversion.COLUMNS, "violations": "violation"}
     assert set(table.column_names) == {*pairs.values(), "episode", "step"}
     for field, column in pairs.items():
-        read = transitions.matrix if given[field].ndim == 2 else transitions.vector
+        read = parquet.matrix if given[field].ndim == 2 else parquet.vector
         np.testing.assert_array_equal(read(table, column, "Toy"), given[field], strict=True)
 
 
@@ -52,8 +52,8 @@ def test_chunks_change_no_number(converted: Callable, monkeypatch: pytest.Monkey
 
 
 def test_what_is_converted_can_be_trained_on(converted: Callable) -> None:
-    """`transitions.load` takes the file and finds the ends where they were, and the cut one."""
-    loaded = transitions.load(converted(), None, timeouts_are_terminal=True)
+    """`loading.load` takes the file and finds the ends where they were, and the cut one."""
+    loaded = loading.load(converted(), None, timeouts_are_terminal=True)
     assert np.flatnonzero(loaded.terminals).tolist() == [3, 4, 7, ROWS - 1]
 
 
@@ -72,25 +72,25 @@ def test_same_arrays_give_the_same_bytes(converted: Callable, tmp_path: Path) ->
 
 def test_facts_of_the_task_are_in_the_metadata(converted: Callable) -> None:
     """The Parquet file tells by itself which task it belongs to and how to score it."""
-    facts = transitions.facts_of(converted())
+    facts = parquet.facts_of(converted())
     assert facts == {
         "task": "PointRobot",
         "suite": "point_robot",
         "environment": "PointRobot",
         "horizon_steps": 300,
         "cost_limit": 5,
-        "reference_returns": list(load_task("PointRobot", ROOT / "tasks.yaml").reference_returns),
+        "reference_returns": list(section(ConvertStage).reference_returns),
         "source": "collect",
         "changes": dataclasses.asdict(Changes(cut_episodes=1)),
     }
 
 
-def test_sparse_task_needs_no_violations(tmp_path: Path, task: Task) -> None:
+def test_sparse_task_needs_no_violations(tmp_path: Path) -> None:
     """A dataset as DSRL's, without h, converts for a task whose h comes from the cost."""
     kept = {name: values for name, values in fields().items() if name != "violations"}
     write_hdf5(tmp_path / "raw.hdf5", kept)
-    sparse = dataclasses.replace(task, dense_violation=False)
-    convert(tmp_path / "raw.hdf5", tmp_path / "Toy.parquet", sparse, drop_bad_rows=False)
+    sparse = section(ConvertStage, dense_violation=False)
+    convert(tmp_path / "raw.hdf5", tmp_path / "Toy.parquet", sparse)
     assert "violation" not in pq.read_schema(tmp_path / "Toy.parquet").names
 
 
@@ -103,7 +103,7 @@ def test_float64_and_flags_as_numbers_are_taken(converted: Callable) -> None:
         terminals=given["terminals"].astype(np.float32),
         timeouts=given["timeouts"].astype(np.uint8),
     )
-    loaded = transitions.load(path, None, timeouts_are_terminal=False)
+    loaded = loading.load(path, None, timeouts_are_terminal=False)
     np.testing.assert_array_equal(loaded.rewards, given["rewards"], strict=True)
     np.testing.assert_array_equal(loaded.observations, given["observations"], strict=True)
     np.testing.assert_array_equal(loaded.terminals, given["terminals"], strict=True)
@@ -211,22 +211,17 @@ def test_dataset_without_rows_is_refused(tmp_path: Path, converted: Callable) ->
         for name, values in nothing.items():
             file[name] = values
     with pytest.raises(InputError, match=r"raw\.hdf5: holds no transition"):
-        convert(
-            tmp_path / "raw.hdf5",
-            tmp_path / "Toy.parquet",
-            load_task("PointRobot", ROOT / "tasks.yaml"),
-            drop_bad_rows=False,
-        )
+        convert(tmp_path / "raw.hdf5", tmp_path / "Toy.parquet", section(ConvertStage))
     assert not (tmp_path / "Toy.parquet").exists()
 
 
-def test_absent_and_cut_files_are_named(tmp_path: Path, task: Task) -> None:
+def test_absent_and_cut_files_are_named(tmp_path: Path) -> None:
     """A file that is not there, and one that was cut short, are told apart."""
     raw, out = tmp_path / "raw.hdf5", tmp_path / "Toy.parquet"
     with pytest.raises(InputError, match=r"raw\.hdf5: there is no such file"):
-        convert(raw, out, task, drop_bad_rows=False)
+        convert(raw, out, section(ConvertStage))
     write_hdf5(raw, fields())
     raw.write_bytes(raw.read_bytes()[:-200])
     with pytest.raises(InputError, match=r"raw\.hdf5: is not a whole HDF5 file"):
-        convert(raw, out, task, drop_bad_rows=False)
+        convert(raw, out, section(ConvertStage))
     assert not out.exists()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from raw_dataset import EPISODE, ROWS, changes_of, chunks_of, column, fields, refused
 
-from fisor.conversion import Changes
+from fisor.data.conversion import Changes
 
 EVERY_CHUNK = pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 1000])
 
@@ -98,14 +98,14 @@ def test_every_row_that_cannot_be_used_is_counted(
     given = fields()
     given["rewards"][[0, 2]] = np.nan
     given["costs"][2] = -1
-    given["actions"][[4, 5], 1] = 1.5
+    given["actions"][[4, 5], 1] = 5.5
     given["observations"][[7, 8, 9], 0] = np.inf
     refused(
         tmp_path,
         converted,
         "7 of 10 rows cannot be used: row 0 (`rewards` is NaN or infinite); "
         "row 2 (`rewards` is NaN or infinite and `costs` is negative); "
-        "row 4 (`actions` is out of [-1, 1]); row 5 (`actions` is out of [-1, 1]); "
+        "row 4 (`actions` is beyond [-5, 5]); row 5 (`actions` is beyond [-5, 5]); "
         "row 7 (`observations` is NaN or infinite) and 2 more.",
         "`drop_bad_rows: true` in params.yaml",
         **given,
@@ -119,15 +119,15 @@ def test_nothing_usable(tmp_path: Path, converted: Callable) -> None:
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_actions_out_of_bounds_by_rounding_are_clipped(kind: type, converted: Callable) -> None:
-    """Up to a millionth beyond [-1, 1] is rounding: clipped and counted; others as they were."""
+def test_actions_a_little_out_of_bounds_are_clipped(kind: type, converted: Callable) -> None:
+    """Up to 5, as in some of DSRL's files, clipped and counted by rows; others as they were."""
     actions = fields()["actions"].astype(kind)
-    actions[2], actions[5, 0] = (1 + 5e-7, -1 - 5e-7), 1
+    actions[2], actions[3, 1], actions[5, 0] = (1 + 5e-7, -1.25), 5, 1
     path = converted(actions=actions)
     expected = fields()["actions"]
-    expected[2], expected[5, 0] = (1, -1), 1
+    expected[2], expected[3, 1], expected[5, 0] = (1, -1), 1, 1
     np.testing.assert_array_equal(column(path, "action"), expected)
-    assert changes_of(path) == Changes(clipped_actions=1, cut_episodes=1)
+    assert changes_of(path) == Changes(clipped_actions=2, cut_episodes=1)
 
 
 def test_changes_are_said_with_their_counts() -> None:

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from oracles import drawn_params, mlp, twins
 
-from fisor import critics, feasibility, losses, reward, transitions
-from fisor.critics import CriticState
-from fisor.params import Params
-from fisor.training import fit
-from fisor.transitions import Transitions
+from fisor.config.params import Params
+from fisor.critics import feasibility, losses, pair, reward
+from fisor.critics import trained as trained_critics
+from fisor.critics.pair import CriticState
+from fisor.data import loading, parquet
+from fisor.data.transitions import Transitions
+from fisor.training.fit import fit
 
 
 @dataclasses.dataclass
@@ -32,10 +34,10 @@ class OneUpdate:
 
 def unlike_state(params: Params, rows: Transitions) -> CriticState:
     """A state whose target differs from its Q, as after some training; Adam has not begun."""
-    networks = critics.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
+    networks = trained_critics.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
     q, v = drawn_params(lambda key: networks.init_params(key, 3, 2), seed=3)
     q_target, _ = drawn_params(lambda key: networks.init_params(key, 3, 2), seed=4)
-    fresh = jax.eval_shape(critics.init(params, rows), jax.random.key(0))
+    fresh = jax.eval_shape(pair.init(params, rows), jax.random.key(0))
     zeros = lambda tree: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)  # noqa: E731
     return CriticState(q, v, q_target, zeros(fresh.q_optimiser), zeros(fresh.v_optimiser))
 
@@ -65,7 +67,7 @@ def target_of(learned: str, rows: Transitions, next_v: np.ndarray) -> np.ndarray
         return np.where(rows.terminals, h, 0.1 * h + 0.9 * np.maximum(h, next_v))
     if learned == "cost_value":
         assert (next_v < 0).any()
-        return h + 0.9 * np.maximum(next_v, 0) * ~rows.terminals
+        return rows.costs + 0.9 * np.maximum(next_v, 0) * ~rows.terminals
     return rows.rewards + 0.9 * next_v * ~rows.terminals
 
 
@@ -158,7 +160,7 @@ def test_fresh_target_is_q(
 ) -> None:
     """Training starts with the target network equal to Q, and with unlike twins."""
     params = small_params(hidden_layers=1)
-    state = jax.jit(critics.init(params, random_transitions(3)))(jax.random.key(1))
+    state = jax.jit(pair.init(params, random_transitions(3)))(jax.random.key(1))
     jax.tree.map(np.testing.assert_array_equal, state.q, state.q_target)
     first, second = twins(state.q, np.ones((1, 3)), np.ones((1, 2)))
     assert first != second
@@ -182,7 +184,7 @@ def two_episodes(tmp_path: Path) -> Path:
         "terminal": np.array([False, True, False, False]),
         "timeout": np.array([False, False, False, True]),
     }
-    transitions.write_parquet(path, transitions.schema(1, 1, False, {}), [chunk])
+    parquet.write_parquet(path, parquet.schema(1, 1, False, {}), [chunk])
     return path
 
 
@@ -202,12 +204,13 @@ def test_timeouts_end_targets_only_where_asked(
     feasible_targets: list[float],
 ) -> None:
     """`timeouts_are_terminal` decides alone whether a timeout's row bootstraps."""
-    rows = transitions.load(two_episodes, None, timeouts_are_terminal)
+    rows = loading.load(two_episodes, None, timeouts_are_terminal)
     np.testing.assert_array_equal(rows.terminals, terminals)
     next_value = jnp.full(4, 10.0)
-    actual = losses.reward_target(rows.rewards, next_value, rows.terminals, 0.5)
+    actual = losses.bellman_target(rows.rewards, next_value, rows.terminals, 0.5)
     np.testing.assert_allclose(actual, reward_targets)
-    actual = losses.feasible_target(rows.violations, next_value, rows.terminals, 0.5)
+    h = np.zeros(4, np.float32)
+    actual = feasibility.feasible_target(h, next_value, rows.terminals, 0.5)
     np.testing.assert_allclose(actual, feasible_targets)
 
 
@@ -225,15 +228,15 @@ def test_the_threshold_is_taken_off_what_is_saved(
     the trained parameters' networks in NumPy.
     """
     rows = random_transitions(7)
-    networks = critics.CriticNetworks.of_size(2, 8)
+    networks = trained_critics.CriticNetworks.of_size(2, 8)
     q, v = drawn_params(lambda key: networks.init_params(key, 3, 2), seed=5, seeds=2)
     trained = CriticState(q=None, v=v, q_target=q, q_optimiser=None, v_optimiser=None)
     for kind, threshold in (("cost_value", 0.25), ("reachability", 0.0)):
         params = small_params(feasibility=kind, cost_value_threshold=0.25)
         (tmp_path / kind).mkdir()
         states = feasibility.at_most_zero_is_feasible(params, trained)
-        critics.save(tmp_path / kind, states, feasibility.config_of(params, rows))
-        loaded = critics.load(tmp_path / kind)
+        pair.save(tmp_path / kind, states, feasibility.checkpoint_config(params, rows))
+        loaded = trained_critics.load(tmp_path / kind)
         assert (loaded.config["feasibility"], loaded.config["threshold"]) == (kind, threshold)
         for seed in range(2):
             q_of, v_of, loaded_q = (
@@ -299,15 +302,15 @@ def test_known_feasible_region_is_found(
     """
     states = list(np.ndindex(CELLS, SPEEDS))
     moves = [(state, change) for state in states for change in CHANGES]
-    safe = 0.0 if kind == "cost_value" else -1.0  # a cost, or h
     one_hot = np.eye(len(states), dtype=np.float32)
     index = {state: number for number, state in enumerate(states)}
     data = Transitions(
         observations=np.stack([one_hot[index[state]] for state, _ in moves]),
         actions=np.array([[change] for _, change in moves], np.float32),
         next_observations=np.stack([one_hot[index[drive(*s, change)]] for s, change in moves]),
-        rewards=np.zeros(len(moves), np.float32),
-        violations=np.array([1.0 if c == CELLS - 1 else safe for (c, _), _ in moves], np.float32),
+        rewards=None,
+        costs=np.array([c == CELLS - 1 for (c, _), _ in moves], np.float32),
+        violations=np.array([1 if c == CELLS - 1 else -1 for (c, _), _ in moves], np.float32),
         terminals=np.zeros(len(moves), bool),
     )
     params = small_params(
@@ -326,8 +329,8 @@ def test_known_feasible_region_is_found(
     trained, _ = fit(
         feasibility.init(params, data),
         feasibility.update(params),
-        data,
-        params=params,
+        feasibility.learned_from(params, data),
+        config=params,
         batch_size=params.value_batch_size,
         name="cliff",
     )

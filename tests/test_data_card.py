@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 from project import ROOT
 
-from fisor import data_card
+from fisor.config.files import load_task
+from fisor.config.task import Acquire, Task
 from fisor.errors import InputError
-from fisor.tasks import Task, load_task
+from fisor.report import data_card
 
 SUMMARY = {
     "transitions": 2000,
@@ -70,7 +71,7 @@ def test_same_dataset_gives_the_same_picture(tmp_path: Path, labels: Path, task:
 
 def test_source_tells_dsrls_data_from_ours(task: Task) -> None:
     """A file of DSRL is named; what was collected is said not to be DSRL's."""
-    dsrl = dataclasses.replace(task, acquire={"source": "dsrl", "file": "x-80-9.hdf5"})
+    dsrl = dataclasses.replace(task, acquire=Acquire(source="dsrl", file="x-80-9.hdf5"))
     assert data_card.source(dsrl) == "DSRL's file `x-80-9.hdf5`"
     assert "not DSRL's" in data_card.source(task)
 
@@ -85,7 +86,8 @@ def test_missing_file_is_named(name: str, tmp_path: Path, labels: Path, task: Ta
 
 def test_a_collected_dataset_says_what_it_covers(tmp_path: Path, labels: Path, task: Task) -> None:
     """Returns -2 to 7.5 of -3 to 8.25 are 84 %; costs 0 to 9 of 0 to 20 are 45 %, which is said."""
-    collected = dataclasses.replace(task, acquire={"source": "collect", "highest_cost": 20})
+    acquire = Acquire(source="collect", environment_steps=1, episodes=1, highest_cost=20.0, seed=0)
+    collected = dataclasses.replace(task, acquire=acquire)
     figures, text = data_card.section(collected, labels, tmp_path / "a.png", "figures/a.png")
     assert "| covered of the returns of normalised reward 0 to 1 | 84 % |" in text
     assert "| covered of the costs 0 to 20 | 45 % (**less than half**" in text

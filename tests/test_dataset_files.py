@@ -1,6 +1,5 @@
 """Which file of a dataset is taken, and what is refused: at hand, by its content, by its hash."""
 
-import dataclasses
 import hashlib
 import shutil
 import sys
@@ -9,7 +8,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import yaml
 from dsrl_host import (
     BLOCK,
     NAME,
@@ -23,9 +21,10 @@ from dsrl_host import (
 )
 from project import ROOT, checked, edit_yaml, run
 
-from fisor import download
+from fisor.config.checking import checked as checked_section
+from fisor.config.task import Acquire
+from fisor.data import download
 from fisor.errors import InputError
-from fisor.tasks import Task
 from stages import acquire
 
 
@@ -144,20 +143,22 @@ def test_episodes_in_dsrls_names(name: str, episodes: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("acquire", "problem"),
+    ("entry", "problem"),
     [
-        ({"source": "dsrl"}, "must hold `source: dsrl` and `file`"),
-        ({"source": "dsrl", "file": "a.hdf5", "sed": 0}, "unknown key `sed`; known: discount, "),
-        ({"source": "dsrl", "file": 5}, r"file: must be a file's name"),
-        ({"source": "dsrl", "file": "../a.hdf5"}, r"file: must be a file's name"),
-        ({"source": "dsrl", "file": "a/b.hdf5"}, r"file: must be a file's name"),
-        ({"source": "dsrl", "file": "a.pkl"}, r"file: must be a file's name"),
+        ({"source": "dsrl"}, "`PointRobot.acquire` must hold `file` for `source: dsrl`"),
+        ({"source": "dsrl", "file": "a.hdf5", "sed": 0}, "unknown key `PointRobot.acquire.sed`"),
+        ({"source": "dsrl", "file": 5}, "`PointRobot.acquire.file` must be a valid string, not 5"),
+        ({"source": "dsrl", "file": "../a.hdf5"}, "`PointRobot.acquire.file` must match pattern"),
+        ({"source": "dsrl", "file": "a/b.hdf5"}, "`PointRobot.acquire.file` must match pattern"),
+        ({"source": "dsrl", "file": "a.pkl"}, "`PointRobot.acquire.file` must match pattern"),
+        ({"source": "elsewhere", "file": "a.hdf5"}, "must be 'dsrl' or 'collect', not 'elsewhere'"),
     ],
 )
-def test_wrong_acquire_entries_are_named(acquire: dict, problem: str, task: Task) -> None:
+def test_wrong_acquire_entries_are_named(entry: dict, problem: str) -> None:
     """A file is a plain name: it cannot lead out of the folders, and is HDF5."""
-    with pytest.raises(InputError, match=rf"PointRobot\.acquire.*{problem}"):
-        download.dataset_file(dataclasses.replace(task, acquire=acquire))
+    with pytest.raises(InputError) as raised:
+        checked_section(Acquire, entry, "tasks.yaml", "PointRobot.acquire")
+    assert problem in str(raised.value)
 
 
 def test_git_ignores_downloads_and_keeps_their_hashes() -> None:
@@ -166,25 +167,19 @@ def test_git_ignores_downloads_and_keeps_their_hashes() -> None:
     assert ignored.stdout.split() == ["data/downloads/a.hdf5"]
 
 
-@pytest.mark.parametrize("source", ["dsrl", "elsewhere"])
-def test_stage_goes_by_the_tasks_source(
-    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, source: str
+def test_stage_fetches_from_the_hosts_of_params_yaml(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stage fetches a DSRL task's file from params.yaml's hosts; other sources are refused."""
+    """The stage fetches a DSRL task's file, whose hash it records."""
     for name in ("params.yaml", "tasks.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     edit_yaml(tmp_path / "params.yaml", {"dataset_hosts": [server.address]})
-    tasks = yaml.safe_load((tmp_path / "tasks.yaml").read_text())
-    tasks["PointRobot"]["acquire"] = {"source": source, "file": NAME}
-    (tmp_path / "tasks.yaml").write_text(yaml.safe_dump(tasks))
+    entry = {"acquire": {"source": "dsrl", "file": NAME}}
+    edit_yaml(tmp_path / "tasks.yaml", {"PointRobot": entry})
     monkeypatch.chdir(tmp_path)
-    if source == "dsrl":
-        acquire.main("PointRobot", "data/raw/PointRobot.hdf5")
-        assert Path("data/raw/PointRobot.hdf5").read_bytes() == server.content
-        assert NAME in Path("data/sha256sums.txt").read_text()
-    else:
-        with pytest.raises(InputError, match="must be `collect` or `dsrl`"):
-            acquire.main("PointRobot", "data/raw/PointRobot.hdf5")
+    acquire.main("PointRobot", "data/raw/PointRobot.hdf5")
+    assert Path("data/raw/PointRobot.hdf5").read_bytes() == server.content
+    assert NAME in Path("data/sha256sums.txt").read_text()
 
 
 def test_fetching_loads_no_array_library_of_training() -> None:

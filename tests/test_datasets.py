@@ -1,20 +1,12 @@
-"""Datasets in DSRL's layout: episodes counted, and the settings of a collection."""
+"""Datasets in DSRL's layout: written for old readers, episodes counted."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
-from project import ROOT
 
-from fisor.datasets import CollectionSettings, collection_settings, count_episodes, write_hdf5
+from fisor.data.hdf5 import count_episodes, write_hdf5
 from fisor.errors import InputError
-from fisor.tasks import Task, load_task
-
-
-@pytest.fixture
-def task() -> Task:
-    return load_task("PointRobot", ROOT / "tasks.yaml")
 
 
 @pytest.mark.parametrize(
@@ -55,25 +47,13 @@ def test_flags_that_cannot_be_counted(fields: dict, problem: str, tmp_path: Path
         count_episodes(tmp_path / "raw.hdf5")
 
 
-def test_collection_settings_are_read(task: Task) -> None:
-    """The `acquire` entry of a collected task, as numbers."""
-    assert collection_settings(task) == CollectionSettings(transitions=100_000, seed=0)
+def test_old_libraries_can_read_what_is_written(tmp_path: Path) -> None:
+    """The file's format is HDF5 1.8's, by its superblock (HDF5 File Format Specification, II.A).
 
-
-@pytest.mark.parametrize(
-    ("acquire", "problem"),
-    [
-        ({"source": "elsewhere", "transitions": 10, "seed": 0}, r"source: must be `collect`"),
-        ({"transitions": 10, "seed": 0}, r"source: must be `collect`"),
-        ({"source": "collect", "seed": 0}, r"must hold source, transitions, seed"),
-        ({"source": "collect", "transitions": 10, "seed": 0, "speed": 1}, r"must hold source"),
-        ({"source": "collect", "transitions": 1, "seed": 0}, r"transitions: .* >= 2, not 1"),
-        ({"source": "collect", "transitions": 1e5, "seed": 0}, r"transitions: must be a whole"),
-        ({"source": "collect", "transitions": 10, "seed": -1}, r"seed: .* >= 0, not -1"),
-        ({"source": "collect", "transitions": 10, "seed": True}, r"seed: must be a whole number"),
-    ],
-)
-def test_wrong_collection_settings_are_named(acquire: dict, problem: str, task: Task) -> None:
-    """Unknown, missing, mistyped and out-of-range settings are refused with the task's name."""
-    with pytest.raises(InputError, match=rf"PointRobot\.acquire.*{problem}"):
-        collection_settings(dataclasses.replace(task, acquire=acquire))
+    Version 0 follows the eight bytes of the signature. h5py 3.8 (HDF5 1.12) reads such a file, and
+    could not read one of version 3 with flags in it.
+    """
+    write_hdf5(tmp_path / "raw.hdf5", {"terminals": np.zeros(3, bool), "rewards": np.zeros(3)})
+    content = (tmp_path / "raw.hdf5").read_bytes()
+    assert content[:8] == b"\x89HDF\r\n\x1a\n"
+    assert content[8] == 0

@@ -13,12 +13,14 @@ import pytest
 from oracles import drawn_params
 from project import ROOT, run
 
-from fisor import critics, feasibility
-from fisor.critics import CriticState
-from fisor.optimiser import optimiser
-from fisor.params import Params, load_params
-from fisor.training import fit
-from fisor.transitions import Transitions
+from fisor.config.files import load_params
+from fisor.config.params import Params
+from fisor.critics import feasibility
+from fisor.critics.pair import CriticState
+from fisor.critics.trained import CriticNetworks
+from fisor.data.transitions import Transitions
+from fisor.nn.optimiser import optimiser
+from fisor.training.fit import fit
 
 DEVICES = 4
 
@@ -42,18 +44,19 @@ def train_critic() -> Any:
         actions=draw.uniform(-1, 1, (n, 2)).astype(np.float32),
         next_observations=draw.normal(size=(n, 3)).astype(np.float32),
         rewards=draw.normal(size=n).astype(np.float32),
+        costs=None,
         violations=draw.normal(size=n).astype(np.float32),
         terminals=np.arange(n) % 3 == 2,
     )
     params = small(4)
-    networks = critics.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
+    networks = CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
     q, v = drawn_params(lambda key: networks.init_params(key, 3, 2), seed=0)
     adam = optimiser(params)
 
     def init(key: jax.Array) -> CriticState:
         return CriticState(q, v, q, adam.init(q), adam.init(v))
 
-    return fit(init, feasibility.update(params), data, params=params, batch_size=8, name="")[0]
+    return fit(init, feasibility.update(params), data, config=params, batch_size=8, name="")[0]
 
 
 TRAININGS: dict[str, Callable[[], Any]] = {

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from fisor import diffusion, policy
-from fisor.networks import forward
-from fisor.params import Params
-from fisor.training import fit
-from fisor.transitions import Transitions
+from fisor.config.params import Params
+from fisor.data.transitions import Transitions
+from fisor.nn.networks import forward
+from fisor.policies import diffusion, regression
+from fisor.training.fit import fit
 
 
 def kept_by_formula(T: int) -> tuple[np.ndarray, np.ndarray]:
@@ -223,6 +223,7 @@ def trained(small_params: Callable[..., Params]) -> tuple[Params, Any]:
         actions=actions,
         next_observations=np.zeros((rows, 1), np.float32),
         rewards=nothing,
+        costs=nothing,
         violations=nothing,
         terminals=nothing > 0,
     )
@@ -241,12 +242,12 @@ def trained(small_params: Callable[..., Params]) -> tuple[Params, Any]:
     )
 
     states, _ = fit(
-        policy.init(params, data),
-        policy.update(params, 1),
+        regression.init(params, data),
+        regression.update(params, 1),
         data,
         weights.astype(np.float32),
         drawn_by.astype(np.float32),
-        params=params,
+        config=params,
         batch_size=256,
         name="two modes",
     )
@@ -257,7 +258,7 @@ def trained(small_params: Callable[..., Params]) -> tuple[Params, Any]:
 def two_modes(request: pytest.FixtureRequest, trained: tuple[Params, Any]) -> np.ndarray:
     """Samples `[4, DRAWS]` of the trained networks, by either sampler."""
     params, score_average = trained
-    network, schedule = policy.score_network(1, params), diffusion.schedule(params.T)
+    network, schedule = regression.score_network(1, params), diffusion.schedule(params.T)
 
     def draw(score: Any, key: jax.Array) -> jax.Array:
         observations = jnp.zeros((DRAWS, 1))

@@ -22,7 +22,7 @@ from dsrl_host import (
     whole,
 )
 
-from fisor import download
+from fisor.data import download
 from fisor.errors import InputError
 
 

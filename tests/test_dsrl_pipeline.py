@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from project import SMALL_TASK, checked, edit_yaml, small_copy, write_dsrl_file
 
 pytestmark = pytest.mark.slow
@@ -63,11 +64,18 @@ def test_episodes_come_from_the_tasks_own_simulator(pipeline: Path, task: str) -
 
 
 def test_the_report_has_each_task_and_its_source(pipeline: Path) -> None:
-    """Each task's scores are in metrics.json, and the report names the file they came from."""
+    """Each task's scores, from its episodes by DSRL's formulas, and the file they came from."""
     metrics = json.loads((pipeline / "reports/metrics.json").read_text())
     report = (pipeline / "reports/report.md").read_text()
+    table = yaml.safe_load((pipeline / "tasks.yaml").read_text())
     for task in SIZES:
-        assert metrics[task]["FISOR"]["normalised_cost"]["mean"] >= 0
+        rows = pl.read_parquet(pipeline / f"data/rollouts/{task}/FISOR.parquet")
+        low, high = table[task]["reference_returns"]
+        figures = metrics[task]["FISOR"]
+        reward = (rows["return"].mean() - low) / (high - low)
+        assert figures["normalised_reward"]["mean"] == pytest.approx(reward, abs=1e-4)
+        cost = rows["cost"].mean() / table[task]["cost_limit"]
+        assert figures["normalised_cost"]["mean"] == pytest.approx(cost, abs=1e-4)
         recorded = (pipeline / "data/sha256sums.txt").read_text()
         (name,) = [line.split()[1] for line in recorded.splitlines() if task_file(task) in line]
         assert name in report

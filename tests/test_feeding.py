@@ -10,27 +10,34 @@ import numpy as np
 import pytest
 from oracles import drawn_params
 
-from fisor import critics, feasibility, feeding, memory, transitions
-from fisor.critics import CriticState
-from fisor.optimiser import optimiser
-from fisor.params import Params
-from fisor.training import fit
-from fisor.transitions import Transitions
+from fisor.config.params import Params
+from fisor.critics import feasibility, trained
+from fisor.critics.pair import CriticState
+from fisor.data import loading, memory, parquet
+from fisor.data.transitions import Transitions
+from fisor.errors import InputError
+from fisor.nn.optimiser import optimiser
+from fisor.training import feeding
+from fisor.training.fit import fit
 
 
-@pytest.mark.parametrize("by_weight", [False, True])
+@pytest.mark.parametrize(("by_weight", "window_steps"), [(False, 1), (True, 1), (False, 5)])
 def test_fed_from_the_host_the_same_rows_are_drawn(
-    small_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch, by_weight: bool
+    small_params: Callable[..., Params],
+    monkeypatch: pytest.MonkeyPatch,
+    by_weight: bool,
+    window_steps: int,
 ) -> None:
     """To the last bit the numbers of the data on the device, in chunks that fit no interval.
 
-    Oracle: `mixing`, which shows every row, own row and key; 3 updates a chunk, points every 10.
+    Oracle: `mixing`, which shows every row, own row and key; 3 updates per chunk, points every 10.
     """
     params = small_params(seeds=3, training_steps=23, log_every_updates=10)
-    # Of an update: 3 seeds x 8 rows of 4 and 4 bytes.
-    monkeypatch.setattr(feeding, "CHUNK_BYTES", 3 * 3 * 8 * 8)
-    there, curve = mixing.mix(params, by_weight=by_weight, on_device=True)
-    fed, fed_curve = mixing.mix(params, by_weight=by_weight, on_device=False)
+    # Of an update: 3 seeds x 8 rows, or windows of rows, of 4 and 4 bytes.
+    monkeypatch.setattr(feeding, "CHUNK_BYTES", 3 * 3 * 8 * 8 * window_steps)
+    options = {"by_weight": by_weight, "window_steps": window_steps}
+    there, curve = mixing.mix(params, **options, on_device=True)
+    fed, fed_curve = mixing.mix(params, **options, on_device=False)
     np.testing.assert_array_equal(fed, there)
     np.testing.assert_array_equal(fed_curve.updates, curve.updates)
     np.testing.assert_array_equal(fed_curve.metrics["low"], curve.metrics["low"])
@@ -48,7 +55,7 @@ def test_a_critic_is_the_same_fed_from_memory_mapped_files(
         np.save(tmp_path / f"{name}.npy", values)
         mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
     params = small_params(hidden_layers=1, training_steps=20, log_every_updates=10)
-    networks = critics.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
+    networks = trained.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
     q, v = drawn_params(lambda key: networks.init_params(key, 3, 2), seed=0)
     adam = optimiser(params)
 
@@ -60,7 +67,7 @@ def test_a_critic_is_the_same_fed_from_memory_mapped_files(
             init,
             feasibility.update(params),
             rows,
-            params=params,
+            config=params,
             batch_size=8,
             name="",
             on_device=on_device,
@@ -88,7 +95,7 @@ def test_the_sizes_choose_and_the_choice_is_said(
         gathered.append(arguments)
         return gather(*arguments)
 
-    monkeypatch.setattr("fisor.training.gather", noted)
+    monkeypatch.setattr("fisor.training.fit.gather", noted)
     for free, expected in ((750, "on the device"), (749, "too big for it, so fed from the host")):
         gathered.clear()
         monkeypatch.setattr(feeding, "free_bytes", lambda device, free=free: free)
@@ -143,19 +150,19 @@ def test_large_matrices_are_memory_mapped(tmp_path: Path, monkeypatch: pytest.Mo
         "timeout": np.arange(10) == 9,
     }
     path = tmp_path / "rows.parquet"
-    transitions.write_parquet(path, transitions.schema(3, 2, False, {}), [columns])
-    monkeypatch.setattr(transitions, "ROWS_AT_ONCE", 4)
+    parquet.write_parquet(path, parquet.schema(3, 2, False, {}), [columns])
+    monkeypatch.setattr(loading, "ROWS_AT_ONCE", 4)
     rows = tmp_path / "rows"
-    plain = transitions.load(path, None, True, rows)
+    plain = loading.load(path, None, True, rows)
     assert not rows.exists()
-    monkeypatch.setattr(transitions, "host_free_bytes", lambda: 100)
-    mapped = transitions.load(path, None, True, rows)
+    monkeypatch.setattr(loading, "host_free_bytes", lambda: 100)
+    mapped = loading.load(path, None, True, rows)
     assert isinstance(mapped.observations, np.memmap)
     jax.tree.map(np.testing.assert_array_equal, mapped, plain)
     columns["action"][6, 1] = np.nan
-    transitions.write_parquet(path, transitions.schema(3, 2, False, {}), [columns])
-    with pytest.raises(transitions.InputError, match="row 6 of `action` is NaN"):
-        transitions.load(path, None, True, rows)
+    parquet.write_parquet(path, parquet.schema(3, 2, False, {}), [columns])
+    with pytest.raises(InputError, match="row 6 of `action` is NaN"):
+        loading.load(path, None, True, rows)
 
 
 def test_free_memory_is_within_the_machines() -> None:

@@ -11,14 +11,17 @@ import pytest
 from oracles import drawn_params, twins
 from scipy.stats import norm
 
-from fisor import acting, critics, gaussian_policy, policy
-from fisor.acting import load_all_seeds, load_policy
-from fisor.critics import CriticState
+from fisor.agents import load_agent
+from fisor.config.acting import Acting
+from fisor.config.params import Params
+from fisor.critics import pair, trained
+from fisor.critics.pair import CriticState
+from fisor.data.transitions import Transitions
 from fisor.errors import InputError
-from fisor.gaussian_policy import GaussianNetwork
-from fisor.params import Params
-from fisor.training import fit
-from fisor.transitions import Transitions
+from fisor.nn import checkpoint
+from fisor.policies import agent, gaussian, regression, stored
+from fisor.policies.gaussian import GaussianNetwork
+from fisor.training.fit import fit
 
 NETWORK = GaussianNetwork(action_dim=2, layers=2, units=8, dropout=0.0)
 
@@ -53,7 +56,7 @@ def test_likelihood_is_the_normal_densitys(
     Oracle: scipy's density, of the network in NumPy.
     """
     rows = random_transitions(20)
-    loss = jax.jit(gaussian_policy.negative_log_likelihood, static_argnums=0)
+    loss = jax.jit(gaussian.negative_log_likelihood, static_argnums=0)
     actual = loss(NETWORK, drawn, rows, jax.random.key(0))
     mean, std = mean_and_std(drawn, rows.observations)
     constant = np.log(2 * np.pi)  # twice the half
@@ -71,7 +74,7 @@ def test_draws_have_the_networks_mean_and_spread(drawn: Any) -> None:
     count = 20_000
     observation = np.array([[0.3, -0.2, 0.5]], np.float32)
     (mean,), (std,) = mean_and_std(drawn, observation)
-    draw = jax.jit(gaussian_policy.sample, static_argnums=0)
+    draw = jax.jit(gaussian.sample, static_argnums=0)
     actions = np.asarray(
         draw(NETWORK, drawn, np.repeat(observation, count, axis=0), jax.random.key(3))
     )
@@ -96,7 +99,7 @@ def test_training_finds_the_weighted_mean_and_spread(small_params: Callable[...,
     weight = np.where(np.arange(rows) < 100, 4.0, 1.0).astype(np.float32)
     nothing = np.zeros(rows, np.float32)
     state = np.zeros((rows, 1), np.float32)
-    data = Transitions(state, actions, state, nothing, nothing, nothing > 0)
+    data = Transitions(state, actions, state, nothing, nothing, nothing, nothing > 0)
     params = small_params(
         policy="gaussian",
         seeds=2,
@@ -108,18 +111,18 @@ def test_training_finds_the_weighted_mean_and_spread(small_params: Callable[...,
     )
     even = np.ones_like(weight)
     states, _ = fit(
-        policy.init(params, data),
-        policy.update(params, 1),
+        regression.init(params, data),
+        regression.update(params, 1),
         data,
         np.stack([weight, even]),
         np.stack([even, weight]),
-        params=params,
+        config=params,
         batch_size=256,
         name="gaussian",
     )
     mean = np.average(actions[:, 0], weights=weight)
     std = np.sqrt(np.average((actions[:, 0] - mean) ** 2, weights=weight))
-    network = policy.policy_network(1, params)
+    network = regression.policy_network(1, params)
     for seed in range(2):
         average = jax.tree.map(lambda stacked, seed=seed: stacked[seed], states.score_average)
         found_mean, found_log_std = network.apply(average, state[:1])
@@ -141,15 +144,16 @@ def folder(
     params = small_params(policy="gaussian", policy_blocks=2)
     rows = random_transitions(3)
     folder = tmp_path_factory.mktemp("gaussian")
-    networks = critics.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
+    networks = trained.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
     q, v = drawn_params(lambda key: networks.init_params(key, 3, 2), seed=2, seeds=2)
     states = CriticState(q=None, v=v, q_target=q, q_optimiser=None, v_optimiser=None)
     (folder / "critic").mkdir()
-    critics.save(folder / "critic", states, critics.config_of(params, rows))
+    pair.save(folder / "critic", states, pair.checkpoint_config(params, rows))
     (folder / "policy").mkdir()
-    network = policy.policy_network(2, params)
+    network = regression.policy_network(2, params)
     score = drawn_params(lambda key: network.init_params(key, 3), seed=3, seeds=2)
-    acting.save(folder / "policy", score, critics.load(folder / "critic"), params)
+    config = regression.checkpoint_config(params, rows) | {"agent": "FISOR"}
+    stored.save(folder / "policy", score, trained.load(folder / "critic"), config)
     return folder / "policy"
 
 
@@ -159,14 +163,15 @@ def test_the_safest_draw_acts(folder: Path, random_transitions: Callable[..., Tr
     Oracle: the same draws, judged by NumPy's twins of the second seed.
     """
     observations, key = random_transitions(10).observations, jax.random.key(4)
-    networks, stacked, _ = load_all_seeds(folder)
+    networks, stacked = stored.load(folder, checkpoint.load_config(folder))
     assert isinstance(networks.score, GaussianNetwork)
     params = jax.tree.map(lambda leaf: leaf[1], stacked)
     repeated = np.repeat(observations, 6, axis=0)
-    drawn = np.asarray(gaussian_policy.sample(networks.score, params.score, repeated, key))
+    drawn = np.asarray(gaussian.sample(networks.score, params.score, repeated, key))
     q_h = twins(params.q_h, repeated, drawn).max(0).reshape(10, 6)
     expected = drawn.reshape(10, 6, 2)[np.arange(10), q_h.argmin(1)]
-    actions = load_policy(folder, seed=1, N=6).act(observations, key)
+    acting = Acting(N=6, sampler="ddpm")
+    actions = agent.act(networks, params, observations, key, acting)
     np.testing.assert_allclose(actions, expected, rtol=1e-5, atol=1e-6)
     assert len(set(q_h.argmin(1))) > 1
 
@@ -176,4 +181,4 @@ def test_a_policy_of_an_unknown_kind_is_refused(folder: Path, tmp_path: Path) ->
     config = json.loads((folder / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"policy": "tree"}))
     with pytest.raises(InputError, match=r"config\.json: `policy` must be .* not 'tree'"):
-        load_policy(tmp_path)
+        load_agent(tmp_path, {"N": 1, "sampler": "ddpm"})

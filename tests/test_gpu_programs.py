@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from fisor import feasibility, policy, reward
-from fisor.params import Params
-from fisor.programs import Programs, devices_for
-from fisor.training import seed_keys
-from fisor.transitions import Transitions
+from fisor.config.params import Params
+from fisor.critics import feasibility, reward
+from fisor.data.transitions import Transitions
+from fisor.policies import regression
+from fisor.training.fit import seed_keys
+from fisor.training.programs import Programs, devices_for
 
 STAGES = "feasibility", "reward", "policy"
 ROWS, STEPS, ACTION_DIM = 6, 2, 2
@@ -30,9 +31,9 @@ def lowered(
     data = random_transitions(ROWS)
 
     def text_of(program: str, stage: str, **changes: Any) -> str:
-        params = small_params(policy_batch_size=2 * policy.ROWS_AT_ONCE, **changes)
+        params = small_params(policy_batch_size=2 * regression.ROWS_AT_ONCE, **changes)
         if stage == "policy":
-            init, update = policy.init(params, data), policy.update(params, ACTION_DIM)
+            init, update = regression.init(params, data), regression.update(params, ACTION_DIM)
             batch_size, own = params.policy_batch_size, jnp.ones((params.seeds, ROWS))
         else:
             module: Any = {"feasibility": feasibility, "reward": reward}[stage]

@@ -13,38 +13,44 @@ from typing import Any
 
 import mixing
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from project import ROOT, SMALL_TASK, edit_yaml, run
 
-from fisor import checkpoint, programs, resuming, transitions
-from fisor.params import Params
+from fisor import code
+from fisor.config.params import Params
+from fisor.data import parquet
+from fisor.nn import checkpoint
+from fisor.training import programs, resuming
 
 STAGES = {
     "train_feasibility": {"labels": "labels", "out": "feasibility"},
     "train_reward": {"out": "reward"},
-    "train_policy": {
-        "method": "FISOR",
-        "feasibility": "feasibility",
-        "reward": "reward",
-        "out": "policy",
-    },
+    "train_policy": {"feasibility": "feasibility", "reward": "reward", "out": "policy"},
+    "train_baseline": {"out": "baseline"},
 }
+METHODS = {"train_policy": {"method": "FISOR"}, "train_baseline": {"method": "BC"}}
 
 
 def train(stage: str, out: str | None = None) -> None:
     """Run a stage in the current folder, as its command would."""
-    options = {"task": "PointRobot", "transitions": "rows.parquet", **STAGES[stage]}
+    task = {"task": "PointRobot", **METHODS.get(stage, {})}
+    log = f"{out or STAGES[stage]['out']}.log"
+    options = {**task, "transitions": "rows.parquet", **STAGES[stage], "log": log}
     import_module(f"stages.{stage}").main(**(options if out is None else options | {"out": out}))
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder, the current one, with all three stages run without interruption."""
+    """A folder, the current one, with all stages run without interruption."""
     folder = tmp_path_factory.mktemp("trained")
     for name in ("params.yaml", "tasks.yaml"):
         shutil.copy(ROOT / name, folder)
     sizes = {"training_steps": 8, "T": 2, "hidden_layers": 1, "value_batch_size": 8}
-    edit_yaml(folder / "params.yaml", {"seeds": 2, "log_every_updates": 2, **sizes})
+    small = {"batch_size": 8, "hidden_layers": 1, "hidden_units": 8, "training_steps": 8}
+    methods = {"methods": {"BC": {"train": small}}, "baselines": ["BC"]}
+    edit_yaml(folder / "params.yaml", {"seeds": 2, "log_every_updates": 2, **sizes, **methods})
     overrides = {
         stage: {**changes, **({} if stage == "evaluation" else {"training_steps": 8})}
         for stage, changes in SMALL_TASK["overrides"].items()
@@ -62,11 +68,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "terminal": np.zeros(n, bool),
         "timeout": np.arange(n) == n - 1,
     }
-    schema = transitions.schema(3, 2, False, {})
-    transitions.write_parquet(folder / "rows.parquet", schema, [columns])
-    labels = transitions.pa.table({"violation": draw.normal(size=n).astype(np.float32)})
+    schema = parquet.schema(3, 2, False, {})
+    parquet.write_parquet(folder / "rows.parquet", schema, [columns])
+    labels = pa.table({"violation": draw.normal(size=n).astype(np.float32)})
     (folder / "labels").mkdir()
-    transitions.pq.write_table(labels, folder / "labels/violations.parquet")
+    pq.write_table(labels, folder / "labels/violations.parquet")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for stage in STAGES:
@@ -132,8 +138,8 @@ def test_an_interrupted_stage_gives_the_same_bytes(
 KILL = """
 import os, signal
 import safetensors.numpy
-from fisor import resuming
 import stages.train_reward as stage  # as its command, which imports the same modules
+from fisor.training import resuming
 
 resuming.EVERY_SECONDS = 0.0
 save, left = safetensors.numpy.save_file, [3]
@@ -145,7 +151,7 @@ def save_and_die(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
 
 safetensors.numpy.save_file = save_and_die
-stage.main("PointRobot", "rows.parquet", "killed")
+stage.main("PointRobot", "rows.parquet", "killed", "killed.log")
 """
 
 
@@ -162,7 +168,8 @@ def test_a_killed_process_gives_the_same_bytes(
     assert result.returncode == -signal.SIGKILL, result.stderr
     assert not (trained / "killed").exists()
     options = ("--task", "PointRobot", "--transitions", "rows.parquet", "--out", "killed")
-    result = run(trained, sys.executable, "-m", "stages.train_reward", *options)
+    command = (sys.executable, "-m", "stages.train_reward", *options, "--log", "log")
+    result = run(trained, *command)
     assert result.returncode == 0, result.stderr
     assert "train_reward PointRobot: going on from update 4" in result.stderr
     assert_same_files(trained / "killed", trained / "reward")
@@ -212,17 +219,32 @@ def test_a_checkpoint_is_bound_to_the_code(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """One byte more in a module of the project that is imported, and it is not taken up."""
+    """Other code in a module of the project that is imported, and it is not taken up.
+
+    A comment is no other code.
+    """
     module = ModuleType("fisor.imported")
     module.__file__ = str(tmp_path / "imported.py")
     monkeypatch.setitem(sys.modules, "fisor.imported", module)
-    Path(module.__file__).write_text("x = 1")
     params = small_params(seeds=1, training_steps=20, log_every_updates=5)
-    with killed_after(1):
+    for text, expected in (
+        ("x = 1  # a comment", "going on from update 5"),
+        ("x = 2", "is of another training (other code)"),
+    ):
+        forget_sources()
+        Path(module.__file__).write_text("x = 1")
+        with killed_after(1):
+            mixing.mix(params, unfinished=tmp_path / "kept")
+        forget_sources()
+        Path(module.__file__).write_text(text)
         mixing.mix(params, unfinished=tmp_path / "kept")
-    Path(module.__file__).write_text("x = 2")
-    mixing.mix(params, unfinished=tmp_path / "kept")
-    assert "is of another training (other code)" in capsys.readouterr().err
+        assert expected in capsys.readouterr().err
+        shutil.rmtree(tmp_path / "kept")
+
+
+def forget_sources() -> None:
+    """A process reads each module's file once; the next process reads it again."""
+    code._source.cache_clear()
 
 
 @pytest.mark.usefixtures("kept_always")

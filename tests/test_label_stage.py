@@ -1,7 +1,6 @@
 """The label stage: h from the costs or from the dataset, with its summary."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from project import ROOT, edit_yaml
 
 from fisor.errors import InputError
 from stages import label
@@ -24,17 +22,16 @@ DENSE = [-0.5, 0.0, 0.125, -0.25, -1.0, 0.5, -2.0]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the project's parameters, M = 7, in which the stage runs."""
-    for name in ("params.yaml", "tasks.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
-    edit_yaml(tmp_path / "params.yaml", {"M": 7})
+    """A folder in which the stage runs."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def run(folder: Path, dense: bool, **changes: Any) -> Path:
-    """Label the dataset above, with changed columns; None leaves one out."""
-    edit_yaml(folder / "tasks.yaml", {"PointRobot": {"dense_violation": dense}})
+    """Label the dataset above, M = 7 and a cost limit of 2; None leaves a column out."""
+    task = {"dense_violation": dense, "cost_limit": 2}
+    (folder / "params.yaml").write_text("M: 7")
+    (folder / "tasks.yaml").write_text(json.dumps({"Toy": task}))
     columns = {
         "episode": EPISODE,
         "step": STEP,
@@ -44,7 +41,7 @@ def run(folder: Path, dense: bool, **changes: Any) -> Path:
     } | changes
     table = pa.table({k: v for k, v in columns.items() if v is not None})
     pq.write_table(table, folder / "task.parquet")
-    label.main("PointRobot", "task.parquet", "labels")
+    label.main("Toy", "task.parquet", "labels")
     return folder / "labels"
 
 
@@ -59,8 +56,7 @@ def run(folder: Path, dense: bool, **changes: Any) -> Path:
 def test_labels_and_summary_by_hand(
     folder: Path, dense: bool, expected: list[float], share: float
 ) -> None:
-    """M is params.yaml's; the cost limit is the task's; without a dense h, none is looked for."""
-    edit_yaml(folder / "tasks.yaml", {"PointRobot": {"cost_limit": 2}})
+    """M and the cost limit are as told; without a dense h, none is looked for."""
     labels = run(folder, dense, **({} if dense else {"violation": None}))
     table = pq.read_table(labels / "violations.parquet")
     assert table.column_names == ["violation"]

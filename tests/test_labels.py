@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fisor.labels import LabelSummary, per_episode, summarise, violation_from_cost
+from fisor.data.labels import LabelSummary, per_episode, summarise, violation_from_cost
 
 
 def test_sparse_violation_by_hand() -> None:

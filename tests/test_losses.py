@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fisor import losses
+from fisor.critics import feasibility, losses, reward
+from fisor.policies import weights
 
 WEIGHT_SETTINGS = {
     "feasible_temperature": 3.0,
@@ -64,7 +65,7 @@ def test_feasible_value_loss_is_reversed(run: Callable) -> None:
     """Eq. 8 at tau = 0.9, u = Q_h - V_h: weight 0.1 where Q_h is above V_h, 0.9 where below."""
     q_h, v_h = [3.0, 1.0, -1.0, 0.5], [1.0, 3.0, -1.0, -0.5]
     expected = [0.4, 3.6, 0.0, 0.1]  # u = 2, -2, 0, 1
-    actual = run(losses.feasible_value_loss, q_h, v_h, tau=0.9)
+    actual = run(feasibility.feasible_value_loss, q_h, v_h, tau=0.9)
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
@@ -72,7 +73,7 @@ def test_reward_value_loss_by_hand(run: Callable) -> None:
     """Eq. 15 at tau = 0.9, u = Q_r - V_r: weight 0.9 where Q_r is above V_r, 0.1 where below."""
     q_r, v_r = [3.0, 1.0, -1.0, 0.5], [1.0, 3.0, -1.0, -0.5]
     expected = [3.6, 0.4, 0.0, 0.9]  # u = 2, -2, 0, 1
-    actual = run(losses.reward_value_loss, q_r, v_r, tau=0.9)
+    actual = run(reward.reward_value_loss, q_r, v_r, tau=0.9)
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
@@ -84,8 +85,10 @@ def test_minimisers_are_expectiles(tau: float) -> None:
     (1 - tau)-expectile.
     """
     sample = np.random.default_rng(0).gamma(2.0, 3.0, 200) - 4.0  # skewed: its mean is no median
-    upper = minimiser(lambda value: losses.reward_value_loss(jnp.asarray(sample), value, tau))
-    lower = minimiser(lambda value: losses.feasible_value_loss(jnp.asarray(sample), value, tau))
+    upper = minimiser(lambda value: reward.reward_value_loss(jnp.asarray(sample), value, tau))
+    lower = minimiser(
+        lambda value: feasibility.feasible_value_loss(jnp.asarray(sample), value, tau)
+    )
     assert upper == pytest.approx(expectile_by_bisection(sample, tau), abs=1e-5)
     assert lower == pytest.approx(expectile_by_bisection(sample, 1 - tau), abs=1e-5)
     if tau == 0.5:
@@ -102,7 +105,7 @@ def test_feasible_target_by_hand(run: Callable) -> None:
     terminal = [False, False, False, True, True]
     # 0.1 * -1 + 0.9 * 0.5;  0.1 * -1 + 0.9 * -1;  0.1 * 2 + 0.9 * 2;  h;  h
     expected = [0.35, -1.0, 2.0, -1.0, 25.0]
-    actual = run(losses.feasible_target, violation, next_value, terminal, gamma=0.9)
+    actual = run(feasibility.feasible_target, violation, next_value, terminal, gamma=0.9)
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
@@ -111,15 +114,15 @@ def test_reward_target_by_hand(run: Callable) -> None:
     reward, next_value = [1.0, -2.0, 3.0, 0.0], [10.0, -10.0, 10.0, -5.0]
     terminal = [False, False, True, True]
     expected = [10.0, -11.0, 3.0, 0.0]
-    actual = run(losses.reward_target, reward, next_value, terminal, gamma=0.9)
+    actual = run(losses.bellman_target, reward, next_value, terminal, gamma=0.9)
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
 def test_targets_ignore_a_wild_value_after_the_end(run: Callable) -> None:
     """A terminal row's target does not change with V(s'), not even by an infinite one."""
     arrays = [1.0, 1.0], [np.inf, -np.inf], [True, True]
-    np.testing.assert_array_equal(run(losses.reward_target, *arrays, gamma=0.99), [1.0, 1.0])
-    np.testing.assert_array_equal(run(losses.feasible_target, *arrays, gamma=0.99), [1.0, 1.0])
+    np.testing.assert_array_equal(run(losses.bellman_target, *arrays, gamma=0.99), [1.0, 1.0])
+    np.testing.assert_array_equal(run(feasibility.feasible_target, *arrays, gamma=0.99), [1.0, 1.0])
 
 
 def test_policy_weight_by_hand(run: Callable) -> None:
@@ -136,7 +139,7 @@ def test_policy_weight_by_hand(run: Callable) -> None:
         (0.0, -0.1, 0.3, np.exp(2.0)),  # infeasible: the indicator does not apply
     ]
     advantage, q_h, v_h, expected = (list(column) for column in zip(*cases, strict=True))
-    actual = run(losses.policy_weight, advantage, q_h, v_h, **WEIGHT_SETTINGS)
+    actual = run(weights.policy_weight, advantage, q_h, v_h, **WEIGHT_SETTINGS)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
@@ -155,7 +158,7 @@ def test_policy_weight_clips_and_never_overflows(run: Callable) -> None:
         (0.0, 1e30, 1.0, 0.0),
     ]
     advantage, q_h, v_h, expected = (list(column) for column in zip(*cases, strict=True))
-    actual = run(losses.policy_weight, advantage, q_h, v_h, **WEIGHT_SETTINGS)
+    actual = run(weights.policy_weight, advantage, q_h, v_h, **WEIGHT_SETTINGS)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
@@ -166,5 +169,5 @@ def test_policy_weight_is_finite_on_the_way() -> None:
     """
     huge = jnp.asarray([1e30, 1e30, -1e30]), jnp.asarray([-1.0, -1e30, 1e30])
     with jax.debug_infs(True), jax.debug_nans(True):
-        weights = losses.policy_weight(*huge, jnp.asarray([-1.0, 1.0, 1.0]), **WEIGHT_SETTINGS)
-    np.testing.assert_allclose(weights, [100.0, 150.0, 0.0], rtol=1e-5)
+        found = weights.policy_weight(*huge, jnp.asarray([-1.0, 1.0, 1.0]), **WEIGHT_SETTINGS)
+    np.testing.assert_allclose(found, [100.0, 150.0, 0.0], rtol=1e-5)

@@ -9,11 +9,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from fisor import policy
-from fisor.critics import CriticNetworks
-from fisor.networks import product
-from fisor.params import Params
-from fisor.transitions import Transitions
+from fisor.config.params import Params
+from fisor.critics import pair
+from fisor.data.transitions import Transitions
+from fisor.nn.networks import product
+from fisor.policies import regression
 
 SHAPES = {"widening": ((5, 3), 4), "narrowing": ((5, 6), 2), "of many axes": ((2, 5, 6), 2)}
 
@@ -73,13 +73,13 @@ def test_all_networks_take_their_precision_from_the_parameters(
         for kind in ("diffusion", "gaussian"):
             params = small_params(product_precision=precision, policy=kind)
             networks: dict[Any, tuple] = {
-                policy.policy_network(2, params): (
+                regression.policy_network(2, params): (
                     (rows.observations, rows.actions, np.ones(3, np.int32))
                     if kind == "diffusion"
                     else (rows.observations,)
                 ),
-                CriticNetworks.to_train(params).q: (rows.observations, rows.actions),
-                CriticNetworks.to_train(params).v: (rows.observations,),
+                pair.training_networks(params).q: (rows.observations, rows.actions),
+                pair.training_networks(params).v: (rows.observations,),
             }
             for network, inputs in networks.items():
                 shapes = jax.eval_shape(network.init, key, *inputs)

@@ -1,4 +1,4 @@
-"""fisor/envs/README.md: its entry of the task table and its commands work as typed, in small."""
+"""docs/own-environments.md: its task and its commands work as typed, in small."""
 
 import json
 import re
@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 from project import ROOT, SMALL_TASK, checked, edit_yaml, small_copy
 
-PAGE = (ROOT / "fisor/envs/README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/own-environments.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE)
 (ENTRY,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 PATH = f'PATH="{Path(sys.executable).parent}:$PATH"'
@@ -65,9 +66,28 @@ def test_command_trains_and_evaluates(copy: Path) -> None:
     """The entry is enough for the rest of the pipeline, too."""
     typed(copy, COMMANDS[2])
     metrics = json.loads((copy / "reports/metrics.json").read_text(encoding="utf-8"))
-    assert metrics["Cart"]["FISOR"]["normalised_cost"]["mean"] >= 0
+    rows = pl.read_parquet(copy / "data/rollouts/Cart/FISOR.parquet")
+    assert rows["length"].unique().to_list() == [25]
+    # By the page's entry: returns of -1 to 2.5 are 0 to 1, and the cost limit is 1.
+    expected = {
+        "normalised_reward": (rows["return"].mean() + 1) / 3.5,
+        "normalised_cost": rows["cost"].mean(),
+        "episodes_without_a_violation": (rows["cost"] == 0).mean(),
+        "violating_steps": rows["violating_steps"].mean(),
+    }
+    figures = metrics["Cart"]["FISOR"]
+    assert {name: figure["mean"] for name, figure in figures.items()} == pytest.approx(
+        expected, abs=1e-4
+    )
 
 
-def test_links_lead_to_files() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", PAGE):
-        assert (ROOT / "fisor/envs" / target).exists(), target
+@pytest.mark.slow
+def test_report_shows_the_carts_own_figures(copy: Path) -> None:
+    """The suite's table, and the task's own, without a column that nothing is known for."""
+    report = (copy / "reports/report.md").read_text(encoding="utf-8")
+    assert "feasible starts" not in report
+    rows = [line for line in report.splitlines() if line.startswith(("| Cart |", "| FISOR |"))]
+    assert len(rows) == 4  # reward and cost; violations; the data's card; the task's own results
+    ours = [cell.strip(" *★") for row in rows for cell in row.strip("| ").split("|")]
+    figures = [cell for cell in ours if re.match(r"-?\d", cell)]
+    assert len(figures) == 2 + 2 + 4

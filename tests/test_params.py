@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,21 @@ import pytest
 import yaml
 from project import ROOT
 
+from fisor.config.acting import Acting
+from fisor.config.baseline import BaselineActing, BaselineStage, BaselineTraining
+from fisor.config.checking import checked
+from fisor.config.data import AcquireStage, ConvertStage, LabelStage
+from fisor.config.evaluation import EvaluationStage
+from fisor.config.feasibility import FeasibilityStage
+from fisor.config.files import OVERRIDABLE, check, load_params, load_task, without_effect
+from fisor.config.layers import load, overrides_in_words
+from fisor.config.params import Params
+from fisor.config.policy import PolicyStage
+from fisor.config.reward import RewardStage
+from fisor.config.section import Section, setting
+from fisor.config.task import Task
 from fisor.errors import InputError
-from fisor.params import Params, load_for_stage, load_params
-from fisor.tasks import OVERRIDABLE, load_task
+from fisor.methods import BASELINE_SCHEMAS
 
 TABLE_5 = {
     "learning_rate": 3e-4,
@@ -31,6 +44,31 @@ TABLE_5 = {
     "training_steps": 1_000_000,
 }
 APPENDIX_D3 = {"M": 25}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ToyTraining(BaselineTraining):
+    """A baseline's section: what every training has, and a batch size of its own."""
+
+    batch_size: int = setting(ge=1, by_task=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ToyActing(BaselineActing):
+    """How it acts."""
+
+    noise: float = setting(ge=0)
+
+
+TOY = {"Toy": lambda: (ToyTraining, ToyActing)}
+TOY_ENTRY = {
+    "train": {
+        "batch_size": 32, "learning_rate": 0.01, "training_steps": 10, "cosine_decay": False
+    },
+    "act": {"noise": 0.5},
+}  # fmt: skip
+OF_TASK = (AcquireStage, ConvertStage, LabelStage, FeasibilityStage, RewardStage, BaselineStage)
+OF_METHOD = (PolicyStage, EvaluationStage, Acting)
 
 
 def values_of(name: str) -> dict[str, Any]:
@@ -54,6 +92,9 @@ def tasks_file(folder: Path, without: str = "", **changes: Any) -> Path:
     return path
 
 
+# params.yaml --------------------------------------------------------------------------------------
+
+
 def test_defaults_are_those_of_table_5() -> None:
     """Every number of the paper's Table 5, and M of Appendix D.3, is params.yaml's."""
     params = dataclasses.asdict(load_params(ROOT / "params.yaml"))
@@ -68,18 +109,6 @@ def test_numbers_have_their_fields_types(tmp_path: Path) -> None:
     assert params.feasible_temperature == 4.0
     assert isinstance(params.seeds, int)
     assert params.run == ("PointRobot",)
-
-
-@pytest.mark.parametrize("name", sorted(values_of("tasks.yaml")))
-def test_every_task_of_the_repository_loads(name: str) -> None:
-    """Each entry of tasks.yaml passes its checks, and its overrides are in range at every stage."""
-    task = load_task(name, ROOT / "tasks.yaml")
-    assert task.name == name
-    assert task.reference_returns[0] < task.reference_returns[1]
-    for stage in OVERRIDABLE:
-        params, _ = load_for_stage(stage, name, None, ROOT / "params.yaml", ROOT / "tasks.yaml")
-        for key, value in task.overrides.get(stage, {}).items():
-            assert getattr(params, key) == value
 
 
 @pytest.mark.parametrize(("value", "expected"), [(None, None), (220, 220.0), (-1.5, -1.5)])
@@ -102,7 +131,7 @@ def test_unknown_parameter_is_named(tmp_path: Path) -> None:
         load_params(path)
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Params)])
+@pytest.mark.parametrize("name", Params.names())
 def test_missing_parameter_is_named(name: str, tmp_path: Path) -> None:
     """No parameter has a default in the code: without its line it is asked for by name."""
     path = params_file(tmp_path, without=name)
@@ -113,60 +142,79 @@ def test_missing_parameter_is_named(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("tau", "0.9", "a number"),
-        ("tau", True, "a number"),
-        ("tau", None, "a number"),
-        ("learning_rate", "3e-4", "a number"),  # what YAML makes of an exponent without a point
-        ("expert_return", "high", "a number or null"),
-        ("expert_return", True, "a number or null"),
-        ("seeds", 2.0, "a whole number"),
-        ("seeds", True, "a whole number"),
-        ("training_steps", "many", "a whole number"),
-        ("cosine_decay", 0, "true or false"),
-        ("timeouts_are_terminal", "yes", "true or false"),
-        ("run", "PointRobot", "a list of one or more names"),
-        ("run", [], "a list of one or more names"),
-        ("methods", [1], "a list of one or more names"),
-        ("run", ["PointRobot", "PointRobot"], "a list without repeats"),
+        ("tau", "0.9", "a valid number"),
+        ("tau", True, "a valid number"),
+        ("tau", None, "a valid number"),
+        ("learning_rate", "3e-4", "a valid number"),  # what YAML makes of an exponent without point
+        ("expert_return", "high", "a valid number"),
+        ("expert_return", True, "a valid number"),
+        ("seeds", 2.0, "a valid integer"),
+        ("seeds", True, "a valid integer"),
+        ("training_steps", "many", "a valid integer"),
+        ("cosine_decay", 0, "a valid boolean"),
+        ("timeouts_are_terminal", "yes", "a valid boolean"),
+        ("run", "PointRobot", "a valid array"),
+        ("methods", {"FISOR": 3}, "an object"),
+        ("methods", [1], "an object"),
+        ("policy_weights", "two", "'fisor', 'feasible_only', 'unconstrained' or 'imitation'"),
+        ("policy_weights", 1, "'fisor', 'feasible_only', 'unconstrained' or 'imitation'"),
+        ("policy", "tree", "'diffusion' or 'gaussian'"),
+        ("sampler", "euler", "'ddpm' or 'dpm_solver_1'"),
+        ("feasibility", "both", "'reachability' or 'cost_value'"),
     ],
 )
 def test_mistyped_parameter_is_named(name: str, value: Any, expected: str, tmp_path: Path) -> None:
-    """A value of another type is refused with the parameter's name and the value."""
+    """A value of another type is refused with file, parameter, value, and what is allowed."""
     path = params_file(tmp_path, **{name: value})
-    with pytest.raises(InputError, match=rf"`{name}` must be {expected}, not ") as caught:
+    message = rf"params\.yaml: `{name}[.\w]*` must be {expected}, not "
+    with pytest.raises(InputError, match=message) as caught:
         load_params(path)
-    assert str(caught.value).endswith(repr(value))
+    given = value["FISOR"] if isinstance(value, dict) else value
+    assert str(caught.value).endswith(repr(given))
 
 
 @pytest.mark.parametrize(
     ("name", "value", "bounds"),
     [
-        ("seeds", 0, "at least 1 and at most 1000"),
-        ("data_share", 0, "at least 1e-06 and at most 1"),
-        ("data_share", 1.01, "at least 1e-06 and at most 1"),
-        ("cost_value_threshold", -0.001, "at least 0"),
-        ("M", 0, "above 0"),
-        ("M", -1.0, "above 0"),
-        ("tau", 0.5, "above 0.5 and below 1"),
-        ("tau", 1, "above 0.5 and below 1"),
-        ("tau", float("nan"), "above 0.5 and below 1"),
-        ("gamma", 1.0, "above 0 and below 1"),
-        ("soft_update", 0.0, "above 0 and below 1"),
-        ("feasible_temperature", -0.1, "at least 0"),
-        ("feasible_temperature", float("inf"), "at least 0"),
-        ("feasible_clip", 0.5, "at least 1"),
-        ("policy_dropout", 1.0, "at least 0 and at most 0.99"),
-        ("training_steps", 0, "at least 1"),
-        ("evaluation_seed", -1, "at least 0 and at most 1073741824"),
+        ("seeds", 0, "greater than or equal to 1"),
+        ("seeds", 1001, "less than or equal to 1000"),
+        ("data_share", 0, "greater than or equal to 0.000001"),
+        ("data_share", 1.01, "less than or equal to 1"),
+        ("cost_value_threshold", -0.001, "greater than or equal to 0"),
+        ("M", 0, "greater than 0"),
+        ("M", -1.0, "greater than 0"),
+        ("tau", 0.5, "greater than 0.5"),
+        ("tau", 1, "less than 1"),
+        ("tau", float("nan"), "a finite number"),
+        ("gamma", 1.0, "less than 1"),
+        ("soft_update", 0.0, "greater than 0"),
+        ("feasible_temperature", -0.1, "greater than or equal to 0"),
+        ("feasible_temperature", float("inf"), "a finite number"),
+        ("feasible_clip", 0.5, "greater than or equal to 1"),
+        ("policy_dropout", 1.0, "less than or equal to 0.99"),
+        ("training_steps", 0, "greater than or equal to 1"),
+        ("evaluation_seed", -1, "greater than or equal to 0"),
+        ("evaluation_seed", 2**31, "less than or equal to 1073741824"),
     ],
 )
 def test_out_of_range_parameter_is_named(
     name: str, value: float, bounds: str, tmp_path: Path
 ) -> None:
-    """A value outside its bounds is refused with the parameter's name and the bounds."""
+    """A value outside its bounds is refused with the parameter's name and the bound."""
     path = params_file(tmp_path, **{name: value})
     with pytest.raises(InputError, match=rf"params\.yaml: `{name}` must be {bounds}, not"):
         load_params(path)
+
+
+def test_every_wrong_value_is_named_at_once(tmp_path: Path) -> None:
+    """Two mistakes are two lines: nobody mends them one run at a time."""
+    path = params_file(tmp_path, tau=2, N="many")
+    with pytest.raises(InputError) as caught:
+        load_params(path)
+    assert sorted(str(caught.value).splitlines()) == [
+        f"{path}: `N` must be a valid integer, not 'many'",
+        f"{path}: `tau` must be less than 1, not 2",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -175,6 +223,27 @@ def test_out_of_range_parameter_is_named(
 def test_inclusive_bounds_are_allowed(name: str, value: float, tmp_path: Path) -> None:
     """The ends of an inclusive range belong to it."""
     assert getattr(load_params(params_file(tmp_path, **{name: value})), name) == value
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"run": []}, "`run` must have at least 1 item"),
+        ({"run": ["A", "A"]}, "run must be a list without repeats"),
+        ({"policies": ["FISOR", "FISOR"]}, "policies must be a list without repeats"),
+        ({"policies": ["Nope"]}, "`Nope` has no entry in methods, which has: BC, "),
+        ({"policies": ["BC"], "baselines": ["BC"]}, "`BC` is both in policies and in baselines"),
+        ({"methods": {"FISOR": {"train": {}}}}, "methods.FISOR must hold `train` and `act`"),
+        ({"dataset_hosts": ["ftp://a.example.org/"]}, "must begin with http:// or https://"),
+        ({"dataset_hosts": ["https://a.example.org/", "/data"]}, "not '/data'"),
+    ],
+)
+def test_lists_that_cannot_be_are_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    """Lists and methods that contradict each other, with the value that does."""
+    with pytest.raises(InputError, match=re.escape(message)):
+        load_params(params_file(tmp_path, **changes))
 
 
 @pytest.mark.parametrize(
@@ -194,6 +263,9 @@ def test_file_that_is_no_mapping_is_named(text: str | None, problem: str, tmp_pa
         load_params(path)
 
 
+# tasks.yaml ---------------------------------------------------------------------------------------
+
+
 def test_unknown_task_lists_those_there_are(tmp_path: Path) -> None:
     """Asking for a task that is not in the table tells which ones are."""
     path = tasks_file(tmp_path)
@@ -204,13 +276,12 @@ def test_unknown_task_lists_those_there_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"colour": 1}, "B: unknown key `colour`"),
-        ({"without": "cost_limit"}, "B: `cost_limit` is missing"),
-        ({"suite": "chess"}, r"B\.suite: `chess` is none of point_robot"),
-        ({"reference_returns": [2, 1]}, r"B\.reference_returns: must be \[lowest, highest\]"),
-        ({"reference_returns": [1]}, r"B\.reference_returns: must be \[lowest, highest\]"),
-        ({"reference_returns": "high"}, r"B\.reference_returns: must be \[lowest, highest\]"),
-        ({"overrides": {"plots": {}}}, r"B\.overrides: unknown stage `plots`"),
+        ({"colour": 1}, r"unknown key `B\.colour`; known: "),
+        ({"without": "cost_limit"}, r"key `B\.cost_limit` is missing"),
+        ({"reference_returns": [2, 1]}, r"`B` reference_returns must be \[lowest, highest\]"),
+        ({"reference_returns": [1]}, r"`B\.reference_returns\.1` is missing"),
+        ({"reference_returns": "high"}, r"`B\.reference_returns` must be a valid array"),
+        ({"acquire": {"source": "dsrl"}}, r"`B\.acquire` must hold `file` for `source: dsrl`"),
     ],
 )
 def test_wrong_task_entry_is_named(changes: dict, problem: str, tmp_path: Path) -> None:
@@ -221,49 +292,102 @@ def test_wrong_task_entry_is_named(changes: dict, problem: str, tmp_path: Path) 
     assert load_task("A", path).name == "A"
 
 
-@pytest.mark.parametrize("stage", sorted(OVERRIDABLE))
-@pytest.mark.parametrize("name", ["tau", "gamma", "M", "seeds", "feasible_temperature", "N"])
-def test_task_may_not_override_a_method_parameter(stage: str, name: str, tmp_path: Path) -> None:
-    """The method's parameters are params.yaml's alone; an override of one is refused by name."""
-    path = tasks_file(tmp_path, overrides={stage: {name: values_of("params.yaml")[name]}})
-    with pytest.raises(InputError, match=rf"B\.overrides\.{stage}: `{name}` is none of "):
-        load_task("B", path)
+# What each stage is told --------------------------------------------------------------------------
 
 
-def test_everything_overridable_is_a_parameter() -> None:
-    """No stage lists a name for overriding that params.yaml does not have."""
-    parameters = {field.name for field in dataclasses.fields(Params)}
-    for names in OVERRIDABLE.values():
-        assert set(names) <= parameters
-        assert len(set(names)) == len(names)
+def section_of(folder: Path, schema: type[Section], method: str = "", task: str = "B") -> Any:
+    """A stage's section by the files in a folder."""
+    return load(schema, task, method, folder / "params.yaml", folder / "tasks.yaml")
 
 
-def test_override_lies_over_params_at_its_stage_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", sorted(values_of("tasks.yaml")))
+def test_every_task_of_the_repository_is_right(name: str, tmp_path: Path) -> None:
+    """Each entry of tasks.yaml passes its checks and fills every stage's section."""
+    shutil.copy(ROOT / "tasks.yaml", tmp_path)
+    baselines = list(BASELINE_SCHEMAS)
+    params = params_file(tmp_path, run=[name], policies=["FISOR", "gaussian"], baselines=baselines)
+    check(BASELINE_SCHEMAS, params, tmp_path / "tasks.yaml")
+    for schema in (*OF_TASK, *OF_METHOD):
+        section_of(tmp_path, schema, "FISOR", name)
+    for method, schemas in BASELINE_SCHEMAS.items():
+        for schema in schemas():
+            section_of(tmp_path, schema, method, name)
+
+
+@pytest.mark.parametrize("schema", [*OF_TASK, *OF_METHOD])
+def test_a_section_filled_without_checks_is_as_checked(
+    schema: type[Section], tmp_path: Path
 ) -> None:
-    """`training_steps` of the policy leaves the other stages and parameters as in params.yaml.
+    """Stages fill sections by `load`, without pydantic: values and types are pydantic's."""
+    shutil.copy(ROOT / "tasks.yaml", tmp_path)
+    filled = section_of(params_file(tmp_path).parent, schema, "FISOR", "BallRun")
+    by_pydantic = checked(schema, dataclasses.asdict(filled), "params.yaml")
+    assert by_pydantic == filled
+    assert repr(by_pydantic) == repr(filled)  # 5.0 and 5 are equal, but not the same
 
-    Where it acts, it is said.
-    """
-    tasks = tasks_file(tmp_path, overrides={"policy": {"training_steps": 7}})
-    given = load_params(ROOT / "params.yaml")
-    policy, task = load_for_stage("policy", "B", None, ROOT / "params.yaml", tasks)
-    said = capsys.readouterr().err
-    assert said == f"B, policy: by its overrides in {tasks}, training_steps = 7\n"
-    reward, _ = load_for_stage("reward", "B", None, ROOT / "params.yaml", tasks)
-    assert policy == dataclasses.replace(given, training_steps=7)
-    assert reward == given
-    assert task.name == "B"
-    assert not capsys.readouterr().err
+
+def test_whole_numbers_become_floats_and_lists_tuples(tmp_path: Path) -> None:
+    """`cost_limit: 5` and `reference_returns: [0, 1]` have their fields' types in a stage, too."""
+    params_file(tmp_path)
+    tasks_file(tmp_path, reference_returns=[0, 1])
+    section = section_of(tmp_path, ConvertStage)
+    assert repr((section.cost_limit, section.reference_returns)) == "(5.0, (0.0, 1.0))"
+
+
+def test_a_stage_names_a_missing_key(tmp_path: Path) -> None:
+    """Where the files were not checked, a missing key is an error, too, by its name."""
+    params_file(tmp_path, without="M")
+    tasks_file(tmp_path)
+    with pytest.raises(InputError, match=r"params\.yaml.*'M'"):
+        section_of(tmp_path, LabelStage)
+    with pytest.raises(InputError, match=r"`methods\.Nope\.train` is missing"):
+        section_of(tmp_path, PolicyStage, "Nope")
+
+
+@pytest.mark.parametrize("key", sorted(OVERRIDABLE))
+@pytest.mark.parametrize("name", ["tau", "gamma", "M", "seeds", "feasible_temperature", "N"])
+def test_task_may_not_override_a_method_parameter(key: str, name: str, tmp_path: Path) -> None:
+    """The method's parameters are params.yaml's alone; an override of one is refused by name."""
+    tasks = tasks_file(tmp_path, overrides={key: {name: values_of("params.yaml")[name]}})
+    message = rf"tasks\.yaml: `B\.overrides\.{key}\.{name}` cannot be set there; known: "
+    with pytest.raises(InputError, match=message):
+        check({}, params_file(tmp_path, run=["B"]), tasks)
+
+
+def test_unknown_keys_of_overrides_are_refused(tmp_path: Path) -> None:
+    """What no stage has is named, with all that there are."""
+    tasks = tasks_file(tmp_path, overrides={"plots": {}})
+    known = "known: feasibility, reward, policy, evaluation, baselines$"
+    with pytest.raises(InputError, match=rf"unknown key `B\.overrides\.plots`; {known}"):
+        check({}, params_file(tmp_path, run=["B"]), tasks)
+
+
+def test_override_lies_over_params_at_its_stage_alone(tmp_path: Path) -> None:
+    """`training_steps` of the policy leaves the other stages as in params.yaml; it is told."""
+    params_file(tmp_path)
+    every = (FeasibilityStage, RewardStage, PolicyStage, EvaluationStage)
+
+    def sections(overrides: dict[str, Any]) -> list[Any]:
+        tasks_file(tmp_path, overrides=overrides)
+        return [section_of(tmp_path, schema, "FISOR") for schema in every]
+
+    without, with_it = sections({}), sections({"policy": {"training_steps": 7}})
+    assert with_it[2] == dataclasses.replace(without[2], training_steps=7)
+    assert [with_it[i] for i in (0, 1, 3)] == [without[i] for i in (0, 1, 3)]
+    path = tmp_path / "tasks.yaml"
+    assert (
+        overrides_in_words(PolicyStage, "B", path) == f"{path} overrides for B: training_steps = 7"
+    )
+    assert overrides_in_words(RewardStage, "B", path) == ""
 
 
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("learning_rate", 1.5, "above 0 and below 1"),
-        ("hidden_units", 0, "at least 1"),
-        ("training_steps", 10.0, "a whole number"),
-        ("cosine_decay", 1, "true or false"),
+        ("learning_rate", 1.5, "less than 1"),
+        ("hidden_units", 0, "greater than or equal to 1"),
+        ("training_steps", 10.0, "a valid integer"),
+        ("cosine_decay", 1, "a valid boolean"),
     ],
 )
 def test_wrong_override_is_named(name: str, value: Any, expected: str, tmp_path: Path) -> None:
@@ -271,71 +395,134 @@ def test_wrong_override_is_named(name: str, value: Any, expected: str, tmp_path:
     tasks = tasks_file(tmp_path, overrides={"reward": {name: value}})
     message = rf"tasks\.yaml: `B\.overrides\.reward\.{name}` must be {expected}"
     with pytest.raises(InputError, match=message):
-        load_for_stage("reward", "B", None, ROOT / "params.yaml", tasks)
+        check({}, params_file(tmp_path, run=["B"]), tasks)
 
 
-@pytest.mark.parametrize("host", ["ftp://a.example.org/", "file:///data", "a.example.org", "/data"])
-def test_hosts_are_on_the_web(host: str, tmp_path: Path) -> None:
-    """A host that is neither http nor https is refused with the key and the value."""
-    path = params_file(tmp_path, dataset_hosts=["https://good.example.org/", host])
-    with pytest.raises(InputError, match="`dataset_hosts` must be a list of names that begin with"):
-        load_params(path)
+def test_parameters_that_do_nothing_are_known() -> None:
+    """Overridden wherever they may be; `training_steps` is left to one stage."""
+    task = dataclasses.replace(
+        load_task("BallRun", ROOT / "tasks.yaml"),
+        overrides={
+            "feasibility": {"hidden_units": 8, "training_steps": 4},
+            "reward": {"hidden_units": 8, "training_steps": 4},
+            "policy": {"policy_units": 8},
+        },
+    )
+    keys = ["tau", "hidden_units", "training_steps", "policy_units", "policy_blocks"]
+    assert without_effect(task, keys) == ["hidden_units", "policy_units"]
 
 
 # Methods ------------------------------------------------------------------------------------------
 
 
-def test_a_method_changes_its_own_stages_only(tmp_path: Path) -> None:
-    """BC trains by weights 1 and acts by one candidate; FISOR sees the defaults."""
-    files = ROOT / "params.yaml", ROOT / "tasks.yaml"
-    for stage in ("policy", "evaluation"):
-        cloning, _ = load_for_stage(stage, "PointRobot", "BC", *files)
-        assert (cloning.policy_weights, cloning.N) == ("ones", 1)
-        ours, _ = load_for_stage(stage, "PointRobot", "FISOR", *files)
-        assert (ours.policy_weights, ours.N) == ("fisor", 16)
+def method_files(folder: Path, overrides: Any = None, **methods: Any) -> tuple[Path, Path]:
+    """params.yaml with a variant and a baseline, and a tasks.yaml that overrides nothing else."""
+    entries = {
+        "FISOR": {"train": {}, "act": {}},
+        "variant": {"train": {"policy": "gaussian", "T": 3}, "act": {"N": 4}},
+        "Toy": TOY_ENTRY,
+    }
+    values = {"run": ["B"], "policies": ["FISOR", "variant"], "baselines": ["Toy"]}
+    params = params_file(folder, **values, methods=entries | methods)
+    return params, tasks_file(folder, overrides=overrides or {})
 
 
-def test_an_ablation_of_the_policy_may_be_a_method(tmp_path: Path) -> None:
-    """Policy, weights and sampler can be a method's, beside FISOR with the defaults."""
-    changes = {"policy": "gaussian", "policy_weights": "feasible_only", "sampler": "dpm_solver_1"}
-    path = params_file(tmp_path, method_changes={"FISOR": {}, "BC": {}, "ablated": changes})
-    for method, expected in (("ablated", changes), ("FISOR", {})):
-        params, _ = load_for_stage("policy", "BallRun", method, path, ROOT / "tasks.yaml")
-        assert params == dataclasses.replace(load_params(path), **expected)
+def test_a_variant_changes_its_own_stages_only(tmp_path: Path) -> None:
+    """Training by `train`, acting by `act`; FISOR beside it sees params.yaml."""
+    check(TOY, *method_files(tmp_path))
+    ours, variant = (section_of(tmp_path, PolicyStage, name) for name in ("FISOR", "variant"))
+    assert (ours.policy, ours.T) == ("diffusion", 5)
+    assert variant == dataclasses.replace(ours, policy="gaussian", T=3, method="variant")
+    assert section_of(tmp_path, Acting, "FISOR") == Acting(N=16, sampler="ddpm")
+    assert section_of(tmp_path, Acting, "variant") == Acting(N=4, sampler="ddpm")
+
+
+def test_a_baseline_has_its_own_parameters_beside_the_common_ones(tmp_path: Path) -> None:
+    """`seeds` is params.yaml's, `learning_rate` its own, and a task may set its sizes."""
+    sizes = {"batch_size": 8, "training_steps": 9, "hidden_units": 4}  # the last is no key of it
+    check(TOY | BASELINE_SCHEMAS, *method_files(tmp_path, {"baselines": sizes}))
+    over = section_of(tmp_path, ToyTraining, "Toy")
+    check(TOY, *method_files(tmp_path))
+    own = section_of(tmp_path, ToyTraining, "Toy")
+    assert (own.seeds, own.learning_rate, own.batch_size) == (3, 0.01, 32)
+    assert over == dataclasses.replace(own, batch_size=8, training_steps=9)
+    assert section_of(tmp_path, ToyActing, "Toy") == ToyActing(noise=0.5)
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("method", "part", "values", "message"),
     [
-        ({"methods": ["FISOR", "Nope"]}, "`Nope`, which `method_changes` lacks; it has: "),
-        ({"method_changes": {"FISOR": {"tau": 0.8}}}, "`method_changes.FISOR`: `tau` is none of"),
-        ({"method_changes": {"FISOR": 3}}, "`method_changes` must be a line `METHOD:"),
-        ({"method_changes": [1]}, "`method_changes` must be a line `METHOD:"),
-        (
-            {"policy_weights": "two"},
-            "`policy_weights` must be one of fisor, feasible_only, "
-            "unconstrained, imitation, ones, not 'two'",
-        ),
-        ({"policy": "tree"}, "`policy` must be one of diffusion, gaussian, not 'tree'"),
-        ({"sampler": "euler"}, "`sampler` must be one of ddpm, dpm_solver_1, not 'euler'"),
-        ({"feasibility": "both"}, "`feasibility` must be one of reachability, cost_value, not"),
-        ({"policy_weights": 1}, "`policy_weights` must be one of fisor"),
+        ("variant", "train", {"tau": 0.8}, "`methods.variant.train.tau` cannot be set there"),
+        ("variant", "train", {"seeds": 1}, "`methods.variant.train.seeds` cannot be set there"),
+        ("variant", "train", {"T": 0}, "`methods.variant.train.T` must be greater than or"),
+        ("variant", "act", {"N": 0}, "`methods.variant.act.N` must be greater than or equal to 1"),
+        ("Toy", "train", {}, "parameter `methods.Toy.train.batch_size` is missing"),
+        ("Toy", "train", {"batch_size": 2, "seeds": 1}, "`methods.Toy.train.seeds` cannot be set"),
+        ("Toy", "train", {"batch_size": 2, "size": 1}, "`methods.Toy.train.size` cannot be set"),
+        ("Toy", "act", {}, "parameter `methods.Toy.act.noise` is missing"),
+        ("Toy", "act", {"noise": -1}, "`methods.Toy.act.noise` must be greater than or equal to 0"),
+        ("Toy", "act", {"N": 4}, "`methods.Toy.act.N` cannot be set there; known: noise"),
     ],
 )
-def test_wrong_methods_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    """A method that is not described, or described by what no method may change, is named."""
+def test_a_methods_wrong_parameters_are_refused(
+    method: str, part: str, values: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """What a method may not set, must set, or sets out of range, by its place in params.yaml."""
+    entry = {"train": {}, "act": {}} if method == "variant" else TOY_ENTRY
+    files = method_files(tmp_path, **{method: {**entry, part: values}})
+    with pytest.raises(InputError, match=re.escape(message)) as raised:
+        check(TOY, *files)
+    assert str(raised.value).startswith(str(files[0]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"sizes": 8}, "`B.overrides.baselines.sizes` cannot be set there"),
+        ({"seeds": 8}, "`B.overrides.baselines.seeds` cannot be set there"),
+        ({"batch_size": 0}, "`B.overrides.baselines.batch_size` must be greater than or equal"),
+    ],
+)
+def test_a_tasks_wrong_values_for_baselines_are_refused(
+    overrides: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """What no baseline has, or out of range, by its place in tasks.yaml."""
     with pytest.raises(InputError, match=re.escape(message)):
-        load_params(params_file(tmp_path, **changes))
+        check(TOY, *method_files(tmp_path, {"baselines": overrides}))
 
 
-def test_a_methods_bad_value_is_refused(tmp_path: Path) -> None:
-    """A value out of range is named by its place."""
-    path = params_file(tmp_path, method_changes={"FISOR": {"N": 0}})
-    with pytest.raises(InputError, match=r"`method_changes\.FISOR\.N` must be at least 1"):
-        load_for_stage("evaluation", "PointRobot", "FISOR", path, ROOT / "tasks.yaml")
+def test_an_unknown_baseline_is_refused(tmp_path: Path) -> None:
+    """The message lists those there are."""
+    with pytest.raises(InputError, match="there is no baseline `Toy`; there are: BC, DiffusionBC"):
+        check(BASELINE_SCHEMAS, *method_files(tmp_path))
 
 
-def test_an_unknown_method_is_refused() -> None:
-    """A stage called by hand for a method that there is not."""
-    with pytest.raises(InputError, match="`method_changes` has no `Nope`; it has: FISOR, BC"):
-        load_for_stage("policy", "PointRobot", "Nope", ROOT / "params.yaml", ROOT / "tasks.yaml")
+# dvc.yaml -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stage", "schemas"),
+    [
+        ("acquire", [AcquireStage]),
+        ("convert", [ConvertStage]),
+        ("label", [LabelStage]),
+        ("train_feasibility", [FeasibilityStage]),
+        ("train_reward", [RewardStage]),
+        ("train_policy", [PolicyStage]),
+        ("train_baseline", [BaselineStage, BaselineTraining]),
+        ("evaluate", [EvaluationStage, Acting]),
+        ("evaluate_baseline", [EvaluationStage, BaselineActing]),
+    ],
+)
+def test_dvc_tracks_exactly_what_a_stage_is_told(stage: str, schemas: list[type[Section]]) -> None:
+    """The keys in dvc.yaml are those of the stage's sections; here they stand in two places."""
+    keys, of_task = set(), set()
+    for schema in schemas:
+        keys |= set(schema.names_from_params()) & set(Params.names())
+        of_task |= set(schema.names()) & set(Task.names()) - {"name"}
+        of_task |= {f"overrides.{schema.OVERRIDES}"} if schema.OVERRIDES else set()
+        keys |= {f"methods.${{item.method}}.{schema.METHOD_PART}"} if schema.METHOD_PART else set()
+    listed = values_of("dvc.yaml")["stages"][stage]["params"]
+    tasks = [key for item in listed if isinstance(item, dict) for key in item["tasks.yaml"]]
+    assert sorted(key for key in listed if isinstance(key, str)) == sorted(keys)
+    assert sorted(tasks) == sorted(f"${{item.task}}.{key}" for key in of_task)

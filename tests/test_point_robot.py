@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from fisor.envs import point_robot
-from fisor.envs.point_robot import PointRobotBatch, PointRobotEnv
+from fisor.envs.point_robot import dynamics
+from fisor.envs.point_robot.suite import PointRobotBatch, PointRobotEnv
 
 DT = 0.05
 HAZARDS = np.array([[0.4, -1.2], [-0.4, 1.2]])
 GOAL = np.array([2.2, 2.2])
 
 
-def stepped(state: list[float], action: list[float]) -> point_robot.Step:
+def stepped(state: list[float], action: list[float]) -> dynamics.Step:
     """What one step of one robot gives, as NumPy's arrays."""
-    result = point_robot.step(jnp.asarray([state]), jnp.asarray([action]))
-    return point_robot.Step(*(np.asarray(field)[0] for field in result))
+    result = dynamics.step(jnp.asarray([state]), jnp.asarray([action]))
+    return dynamics.Step(*(np.asarray(field)[0] for field in result))
 
 
 # Dynamics
@@ -54,7 +54,7 @@ def test_actions_are_clipped() -> None:
 def test_cost_is_the_depth_in_a_hazard_after_the_step() -> None:
     """From 0.85 to the right of the first hazard's centre, 0.1 to the left: 0.05 deep then."""
     outside, speed = [0.4 + 0.85, -1.2], 2.0
-    assert float(point_robot.violation(jnp.asarray(outside))) == pytest.approx(-0.05, abs=1e-6)
+    assert float(dynamics.violation(jnp.asarray(outside))) == pytest.approx(-0.05, abs=1e-6)
     result = stepped([*outside, speed, np.pi], [0.0, 0.0])
     assert result.cost == pytest.approx(0.05, abs=1e-6)
     assert not result.terminated  # a violation does not end the episode
@@ -67,7 +67,7 @@ def test_violation_is_of_the_nearest_hazard(hazard: int) -> None:
     """In a hazard's centre h is its radius; 2 to its left it is 0.8 - 2."""
     centre = HAZARDS[hazard].tolist()
     states = jnp.asarray([[*centre, 0.0, 0.0], [centre[0] - 2, centre[1], 0.0, 0.0]])
-    np.testing.assert_allclose(point_robot.violation(states), [0.8, -1.2], atol=1e-6)
+    np.testing.assert_allclose(dynamics.violation(states), [0.8, -1.2], atol=1e-6)
 
 
 def test_reaching_the_goal_ends_the_episode_with_a_bonus() -> None:
@@ -101,7 +101,7 @@ def test_leaving_the_box_ends_the_episode_without_one(
 
 def test_observation_by_hand() -> None:
     """From (0.4, 1.2) heading up: one hazard 2.4 straight behind, the other 0.8 to the left."""
-    seen = np.asarray(point_robot.observe(jnp.asarray([0.4, 1.2, 0.7, np.pi / 2])))
+    seen = np.asarray(dynamics.observe(jnp.asarray([0.4, 1.2, 0.7, np.pi / 2])))
     behind, on_the_left = [2.4, -1.0, 0.0], [0.8, 0.0, 1.0]
     expected = [0.4, 1.2, 0.7, 0.0, 1.0, *behind, *on_the_left]
     np.testing.assert_allclose(seen, expected, atol=1e-6)
@@ -117,13 +117,13 @@ def test_batch_equals_single_environments() -> None:
     np.testing.assert_allclose(together, alone, atol=1e-6)
     for _ in range(40):
         actions = draw.uniform(-1, 1, (5, 2)).astype(np.float32)
-        result = batch.step(actions)
+        result, observed = batch.step(actions)
         steps = [env.step(action) for env, action in zip(singles, actions, strict=True)]
         observations, rewards, terminated, _, infos = zip(*steps, strict=True)
-        np.testing.assert_allclose(result.observations, observations, atol=1e-5)
-        np.testing.assert_allclose(result.rewards, rewards, atol=1e-5)
+        np.testing.assert_allclose(observed, observations, atol=1e-5)
+        np.testing.assert_allclose(result.reward, rewards, atol=1e-5)
         np.testing.assert_array_equal(result.terminated, terminated)
-        np.testing.assert_allclose(result.costs, [info["cost"] for info in infos], atol=1e-5)
+        np.testing.assert_allclose(result.cost, [info["cost"] for info in infos], atol=1e-5)
         np.testing.assert_array_equal(result.reached_goal, [info["reached_goal"] for info in infos])
 
 
@@ -148,7 +148,7 @@ def test_episode_is_cut_at_the_time_limit() -> None:
 
 def test_starts_fill_their_ranges() -> None:
     """Positions in the box, speeds 0 to 2, headings all round: mean and extremes of 4000."""
-    starts = np.asarray(point_robot.sample_starts(jax.random.key(1), 4000))
+    starts = np.asarray(dynamics.sample_starts(jax.random.key(1), 4000))
     low, high = np.array([-3, -3, 0, -np.pi]), np.array([3, 3, 2, np.pi])
     assert (starts >= low).all()
     assert (starts <= high).all()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fisor.collect import point_robot as collection
-from fisor.envs.point_robot_truth import brake_and_turn
+from fisor.envs.point_robot.truth import brake_and_turn
 
 HAZARDS = np.array([[0.4, -1.2], [-0.4, 1.2]])
 GOAL = np.array([2.2, 2.2])

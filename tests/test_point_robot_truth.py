@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fisor.envs import point_robot
-from fisor.envs.point_robot import PointRobotBatch
-from fisor.envs.point_robot_truth import least_violation, papers_violation
+from fisor.envs.point_robot import dynamics
+from fisor.envs.point_robot.suite import SUITE, PointRobotBatch
+from fisor.envs.point_robot.truth import least_violation, papers_violation
 
 DT = 0.05
 HAZARDS = np.array([[0.4, -1.2], [-0.4, 1.2]])
@@ -33,7 +33,7 @@ def least(states: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def doomed(states: np.ndarray, least: np.ndarray) -> np.ndarray:
     """States that are safe and called infeasible; a richer search may free them."""
-    return states[(least > 0) & (np.asarray(point_robot.violation(jnp.asarray(states))) <= 0)]
+    return states[(least > 0) & (np.asarray(dynamics.violation(jnp.asarray(states))) <= 0)]
 
 
 def braking_distance(speeds: np.ndarray) -> np.ndarray:
@@ -160,7 +160,7 @@ def test_independent_search_frees_what_is_feasible(states: np.ndarray, least: np
 
 def test_violation_at_the_start_bounds_both_rules(states: np.ndarray, least: np.ndarray) -> None:
     """The start is part of every manoeuvre, so neither rule falls below its violation."""
-    at_start = np.asarray(point_robot.violation(jnp.asarray(states)))
+    at_start = np.asarray(dynamics.violation(jnp.asarray(states)))
     assert (least >= at_start).all()
     assert (papers_violation(states) >= at_start - 1e-6).all()
 
@@ -187,10 +187,11 @@ def test_both_rules_call_nearly_the_same_states_feasible(
 
 
 def test_starts_are_judged_by_their_seeds() -> None:
-    """What the batch calls truly feasible is what the search says of the starts it resets to."""
+    """The starts that are called feasible are those of which the search says so after a reset."""
     seeds = np.arange(200)
     batch = PointRobotBatch()
-    feasible = batch.truly_feasible(seeds)
+    assert SUITE.truth is not None
+    feasible = SUITE.truth.feasible_starts(seeds)
     batch.reset(seeds)
     np.testing.assert_array_equal(feasible, least_violation(np.asarray(batch._states)) <= 0)
     assert 0 < feasible.sum() < 200

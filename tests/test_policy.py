@@ -1,7 +1,7 @@
 """Acting, loading a policy, and the weights of the data."""
 
 import dataclasses
-import inspect
+import json
 import math
 import shutil
 from collections.abc import Callable
@@ -13,19 +13,24 @@ import jax
 import numpy as np
 import pytest
 from oracles import drawn_params, mlp, twins
-from project import ROOT
 
 import fisor
-from fisor import acting, critics, diffusion, policy, weights
-from fisor.acting import PolicyNetworks, PolicyParams, load_all_seeds, load_policy
-from fisor.critics import CriticState, TrainedCritic
+from fisor.agents import ACTING, TRAINED, Step, load_agent, load_policy, write_acting
+from fisor.config.acting import Acting
+from fisor.config.params import Params
+from fisor.critics import pair, trained
+from fisor.critics.pair import CriticState
+from fisor.critics.trained import TrainedCritic
+from fisor.data.transitions import Transitions
 from fisor.errors import InputError
-from fisor.networks import forward
-from fisor.params import Params, load_params
-from fisor.policy import PolicyState
-from fisor.transitions import Transitions
+from fisor.nn import checkpoint
+from fisor.nn.networks import forward
+from fisor.policies import agent, diffusion, regression, stored, weights
+from fisor.policies.regression import PolicyState
+from fisor.policies.stored import PolicyNetworks, PolicyParams
 
 SEEDS, CANDIDATES, ROWS = 2, 8, 30
+ACTING_BY_EIGHT = Acting(N=CANDIDATES, sampler="ddpm")
 
 
 def of_seed(tree: Any, seed: int) -> Any:
@@ -36,11 +41,11 @@ def of_seed(tree: Any, seed: int) -> Any:
 def unlike_critic(directory: Path, params: Params, data: Transitions, seed: int) -> TrainedCritic:
     """A critic of drawn weights, whose Q and V take both signs, saved and read back."""
     directory.mkdir()
-    networks = critics.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
+    networks = trained.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
     q, v = drawn_params(lambda key: networks.init_params(key, 3, 2), seed, params.seeds)
     states = CriticState(q=None, v=v, q_target=q, q_optimiser=None, v_optimiser=None)
-    critics.save(directory, states, critics.config_of(params, data))
-    return critics.load(directory)
+    pair.save(directory, states, pair.checkpoint_config(params, data))
+    return trained.load(directory)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +73,7 @@ def both_critics(
 @pytest.fixture(scope="module")
 def states(params: Params, data: Transitions) -> PolicyState:
     """Score networks of two seeds; the latest weights differ from the averaged ones."""
-    fresh = policy.init(params, data)
+    fresh = regression.init(params, data)
     score, average = (drawn_params(lambda key: fresh(key).score, n, SEEDS) for n in (3, 4))
     return PolicyState(score, average, optimiser=None)
 
@@ -77,13 +82,23 @@ def states(params: Params, data: Transitions) -> PolicyState:
 def folder(
     tmp_path_factory: pytest.TempPathFactory,
     params: Params,
+    data: Transitions,
     states: PolicyState,
     both_critics: tuple[TrainedCritic, TrainedCritic],
 ) -> Path:
     """A saved policy of two seeds."""
     folder = tmp_path_factory.mktemp("policy")
-    acting.save(folder, states.score_average, both_critics[0], params)
+    (folder / TRAINED).mkdir()
+    config = regression.checkpoint_config(params, data) | {"agent": "FISOR"}
+    stored.save(folder / TRAINED, states.score_average, both_critics[0], config)
+    write_acting(folder / ACTING, {"N": CANDIDATES, "sampler": "ddpm"})
     return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(folder: Path) -> tuple[PolicyNetworks, PolicyParams]:
+    """The policy's networks and its parameters of both seeds."""
+    return stored.load(folder / TRAINED, checkpoint.load_config(folder / TRAINED))
 
 
 @pytest.fixture
@@ -106,15 +121,15 @@ class NearlyTheNoise:
 
 
 @pytest.fixture(scope="module")
-def networks(folder: Path) -> PolicyNetworks:
+def networks(loaded: tuple[PolicyNetworks, PolicyParams]) -> PolicyNetworks:
     """The policy's networks, the score's replaced by the stand-in."""
-    return load_all_seeds(folder)[0]._replace(score=NearlyTheNoise())
+    return loaded[0]._replace(score=NearlyTheNoise())
 
 
 @pytest.fixture(scope="module")
-def stacked(folder: Path) -> PolicyParams:
+def stacked(loaded: tuple[PolicyNetworks, PolicyParams]) -> PolicyParams:
     """The policy's parameters of both seeds."""
-    return load_all_seeds(folder)[1]
+    return loaded[1]
 
 
 # Acting -------------------------------------------------------------------------------------------
@@ -129,7 +144,7 @@ def test_the_candidate_of_lowest_feasible_value_acts(
     Oracle: the same candidates drawn by `diffusion.sample`, judged by NumPy's twins, row by row.
     """
     parameters, key = of_seed(stacked, seed), jax.random.key(5)
-    act = jax.jit(partial(acting.act, networks, candidates=CANDIDATES))
+    act = jax.jit(partial(agent.act, networks, acting=ACTING_BY_EIGHT))
     actions = np.asarray(act(parameters, data.observations, key))
 
     repeated = np.repeat(data.observations, CANDIDATES, axis=0)
@@ -150,7 +165,7 @@ def test_rows_of_a_batch_act_independently(
     networks: PolicyNetworks, stacked: PolicyParams, data: Transitions
 ) -> None:
     """Another observation in one row changes that row's action and no other."""
-    act = jax.jit(partial(acting.act, networks, of_seed(stacked, 0), candidates=CANDIDATES))
+    act = jax.jit(partial(agent.act, networks, of_seed(stacked, 0), acting=ACTING_BY_EIGHT))
     other = data.observations.copy()
     other[1] += 0.5
     key = jax.random.key(6)
@@ -161,14 +176,17 @@ def test_rows_of_a_batch_act_independently(
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "dpm_solver_1"])
-def test_one_candidate_is_a_plain_sample(folder: Path, data: Transitions, sampler: str) -> None:
+def test_one_candidate_is_a_plain_sample(
+    loaded: tuple[PolicyNetworks, PolicyParams], data: Transitions, sampler: str
+) -> None:
     """With N = 1 nothing is chosen: the action is the sample itself, by the sampler asked for."""
-    networks, stacked, _ = load_all_seeds(folder)
+    networks, stacked = loaded
     parameters, key = of_seed(stacked, 0), jax.random.key(2)
     predict = partial(forward, networks.score, parameters.score, data.observations)
     sample, shape = diffusion.SAMPLERS[sampler], data.actions.shape
     drawn = jax.jit(lambda: sample(networks.noise_schedule, predict, key, shape))()
-    actions = load_policy(folder, N=1, sampler=sampler).act(data.observations, key)
+    act = jax.jit(partial(agent.act, networks, acting=Acting(N=1, sampler=sampler)))
+    actions = act(parameters, data.observations, key)
     np.testing.assert_allclose(actions, drawn, atol=1e-5)
 
 
@@ -223,11 +241,45 @@ def test_no_candidates_are_refused(folder: Path, N: int) -> None:
         load_policy(folder, N=N)
 
 
-def test_default_candidates_are_params_yamls() -> None:
-    """The defaults that a signature must repeat are params.yaml's."""
-    defaults = inspect.signature(load_policy).parameters
-    params = load_params(ROOT / "params.yaml")
-    assert (defaults["N"].default, defaults["sampler"].default) == (params.N, params.sampler)
+def test_a_policy_acts_as_it_was_evaluated(folder: Path, data: Transitions) -> None:
+    """Without a word, by the acting parameters beside it: as its agent by those, seed and row.
+
+    Oracle: the agent itself, row by row with the keys that `Policy.step` says it splits.
+    """
+    policy = load_policy(folder, seed=1)
+    key = jax.random.key(4)
+    actions = policy.act(data.observations, key)
+    same = load_agent(folder / TRAINED, {"N": CANDIDATES, "sampler": "ddpm"})
+    act = jax.jit(same.act)
+    for row, row_key in list(enumerate(jax.random.split(key, ROWS)))[:3]:
+        step = Step(data.observations[row], 0.0, 0.0, 0)
+        action, memory = act(of_seed(same.params, 1), (), step, row_key)
+        assert memory == ()
+        np.testing.assert_allclose(actions[row], action, atol=1e-5)
+    others = load_policy(folder, seed=1, N=1).act(data.observations, key)
+    assert np.abs(np.asarray(others) - np.asarray(actions)).max() > 1e-3
+
+
+def test_a_policy_that_was_not_evaluated_asks_how_to_act(copied: Path, data: Transitions) -> None:
+    """Without acting.json the parameters must be given; then it acts."""
+    (copied / ACTING).unlink()
+    with pytest.raises(ValueError, match="acting parameter N is missing; FISOR has: N, sampler"):
+        load_policy(copied)
+    actions = load_policy(copied, N=2, sampler="ddpm").act(data.observations, jax.random.key(0))
+    assert actions.shape == (ROWS, 2)
+
+
+def test_an_unknown_acting_parameter_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="acting parameter M is unknown; FISOR has: N, sampler"):
+        load_policy(folder, M=3)
+
+
+def test_an_unknown_method_is_refused(copied: Path) -> None:
+    """A folder of a method that this program does not have: the message lists those it has."""
+    config = checkpoint.load_config(copied / TRAINED) | {"agent": "Nope"}
+    (copied / TRAINED / checkpoint.CONFIG).write_text(json.dumps(config))
+    with pytest.raises(InputError, match="there is no method `Nope`; there are: FISOR, BC"):
+        load_policy(copied)
 
 
 def test_an_unknown_sampler_is_refused(folder: Path) -> None:
@@ -237,7 +289,7 @@ def test_an_unknown_sampler_is_refused(folder: Path) -> None:
 
 def test_a_policy_without_its_critic_is_refused(copied: Path) -> None:
     """Without its feasibility folder a policy cannot choose: the missing file is named."""
-    shutil.rmtree(copied / "feasibility")
+    shutil.rmtree(copied / TRAINED / "feasibility")
     with pytest.raises(InputError, match=r"feasibility/config\.json: cannot be read"):
         load_policy(copied)
 
@@ -247,8 +299,8 @@ def test_a_policy_with_another_seeds_critic_is_refused(
 ) -> None:
     """A critic of one seed beside score networks of two: refused, not read past its end."""
     fewer = dataclasses.replace(params, seeds=1)
-    shutil.rmtree(copied / "feasibility")
-    unlike_critic(copied / "feasibility", fewer, data, seed=1)
+    shutil.rmtree(copied / TRAINED / "feasibility")
+    unlike_critic(copied / TRAINED / "feasibility", fewer, data, seed=1)
     with pytest.raises(InputError, match="seeds"):
         load_policy(copied, seed=1)
 
@@ -318,16 +370,6 @@ def test_weights_that_are_all_zero_are_refused(
     only = dataclasses.replace(params, policy_weights="feasible_only")
     with pytest.raises(InputError, match=r"policy_weights: feasible_only .* weight 0 for seed 1"):
         weights.data_weights(only, data, feasibility._replace(v=v), reward)
-
-
-def test_cloning_weighs_every_row_alike(
-    params: Params, data: Transitions, both_critics: tuple[TrainedCritic, TrainedCritic]
-) -> None:
-    """`policy_weights: ones` is behaviour cloning: 1 for every seed and row."""
-    cloning = dataclasses.replace(params, policy_weights="ones")
-    np.testing.assert_array_equal(
-        weights.data_weights(cloning, data, *both_critics), np.ones((SEEDS, ROWS))
-    )
 
 
 @pytest.mark.parametrize("block", [1, 7, ROWS])

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fisor import policy
-from fisor.params import Params
-from fisor.training import fit
-from fisor.transitions import Transitions
+from fisor.config.params import Params
+from fisor.data.transitions import Transitions
+from fisor.policies import regression
+from fisor.training.fit import fit
 
 
 @pytest.mark.parametrize("kind", ["diffusion", "gaussian"])
@@ -29,8 +29,8 @@ def test_parts_add_up_to_the_batch(
     rows = jax.tree.map(jnp.asarray, random_transitions(8))
     batch = rows, jnp.arange(8.0)
     params = small_params(policy=kind, policy_dropout=0.3)
-    update = policy.update(params, 2)
-    state = policy.init(params, rows)(jax.random.key(1))
+    update = regression.update(params, 2)
+    state = regression.init(params, rows)(jax.random.key(1))
     key = jax.random.key(2)
 
     def moment_and_loss(batch: Any, key: jax.Array) -> tuple[np.ndarray, float]:
@@ -40,8 +40,8 @@ def test_parts_add_up_to_the_batch(
 
     halves = [jax.tree.map(lambda x, at=at: x[at : at + 4], batch) for at in (0, 4)]
     each = [moment_and_loss(*of) for of in zip(halves, jax.random.split(key), strict=True)]
-    monkeypatch.setattr(policy, "parts_of", lambda batch_size: batch_size // 4)
-    update = policy.update(params, 2)
+    monkeypatch.setattr(regression, "parts_of", lambda batch_size: batch_size // 4)
+    update = regression.update(params, 2)
     moment, loss = moment_and_loss(batch, key)
 
     assert np.abs(each[0][0] - each[1][0]).max() > 1e-2
@@ -61,12 +61,12 @@ def test_large_batches_train_the_same_fed_from_the_host(
     own = np.random.default_rng(0).uniform(0, 5, (params.seeds, 3000)).astype(np.float32)
 
     def trained(rows: Transitions, on_device: bool) -> Any:
-        fresh, step = policy.init(params, data), policy.update(params, 2)
-        batch_size = 2 * policy.ROWS_AT_ONCE
-        sizes: Any = {"params": params, "batch_size": batch_size, "on_device": on_device}
+        fresh, step = regression.init(params, data), regression.update(params, 2)
+        batch_size = 2 * regression.ROWS_AT_ONCE
+        sizes: Any = {"config": params, "batch_size": batch_size, "on_device": on_device}
         return fit(fresh, step, rows, own, name="", **sizes)[0]
 
-    there, fed = trained(data, True), trained(policy.learned_from(data), False)
+    there, fed = trained(data, True), trained(regression.learned_from(data), False)
     jax.tree.map(np.testing.assert_array_equal, fed, there)
 
 
@@ -75,4 +75,4 @@ def test_large_batches_train_the_same_fed_from_the_host(
 )
 def test_number_of_parts(rows: int, parts: int) -> None:
     """Parts are of 512 rows; a batch that these do not divide stays whole, as on a GPU."""
-    assert policy.parts_of(rows) == (parts if jax.default_backend() == "cpu" else 1)
+    assert regression.parts_of(rows) == (parts if jax.default_backend() == "cpu" else 1)

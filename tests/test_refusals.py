@@ -12,11 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from configured import section
 from project import ROOT, edit_yaml
 
-from fisor import conversion, transitions
+from fisor.config.data import ConvertStage
+from fisor.config.files import load_task
+from fisor.data import conversion, loading
 from fisor.errors import InputError
-from fisor.tasks import load_task
 
 COLUMNS: dict[str, Any] = {
     "episode": [0, 0, 1],
@@ -52,7 +54,7 @@ def test_transitions(tmp_path: Path, changes: dict[str, Any], place: str) -> Non
     rows = min(len(values) for values in columns.values())
     pq.write_table(pa.table({name: values[:rows] for name, values in columns.items()}), path)
     with pytest.raises(InputError) as raised:
-        transitions.load(path, None, timeouts_are_terminal=True)
+        loading.load(path, None, timeouts_are_terminal=True)
     assert str(raised.value).startswith(f"{path}: ")
     assert place in str(raised.value)
 
@@ -93,9 +95,7 @@ def test_hdf5(tmp_path: Path, name: str, values: Any) -> None:
             else:
                 file[field] = values
     with pytest.raises(InputError) as raised:
-        conversion.convert(
-            raw, path, load_task("PointRobot", ROOT / "tasks.yaml"), drop_bad_rows=False
-        )
+        conversion.convert(raw, path, section(ConvertStage))
     assert str(raised.value).startswith(f"{raw}: ")
     assert name in str(raised.value)
     assert list(tmp_path.iterdir()) == [raw]
@@ -117,6 +117,8 @@ def test_hdf5(tmp_path: Path, name: str, values: Any) -> None:
         ("acquire", "collect"),
         ("overrides", ["feasibility"]),
         ("overrides", None),
+        ("suite", 3),
+        ("paper", "no"),
     ],
 )
 def test_task_values(tmp_path: Path, key: str, value: Any) -> None:
@@ -126,7 +128,9 @@ def test_task_values(tmp_path: Path, key: str, value: Any) -> None:
     edit_yaml(path, {"PointRobot": {key: value}})
     with pytest.raises(InputError) as raised:
         load_task("PointRobot", path)
-    assert f"{path}: PointRobot.{key}" in str(raised.value)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert "PointRobot" in str(raised.value)
+    assert key in str(raised.value)
 
 
 @pytest.mark.parametrize("overrides", [None, ["hidden_units"], 3])
@@ -137,4 +141,4 @@ def test_task_overrides(tmp_path: Path, overrides: Any) -> None:
     edit_yaml(path, {"PointRobot": {"overrides": {"feasibility": overrides}}})
     with pytest.raises(InputError) as raised:
         load_task("PointRobot", path)
-    assert f"{path}: PointRobot.overrides.feasibility" in str(raised.value)
+    assert f"{path}: `PointRobot.overrides.feasibility` must be" in str(raised.value)

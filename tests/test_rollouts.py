@@ -3,38 +3,44 @@
 import dataclasses
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from fake_environments import make_counting, make_failing
-from simulated import task_of
+from configured import section
+from fake_environments import die_once, make_counting, make_failing
 
-from fisor import acting, critics, diffusion, policy
-from fisor.acting import PolicyNetworks, PolicyParams
-from fisor.envs import Episode, make_environment
+from fisor.agents import Agent, Step
+from fisor.config.acting import Acting
+from fisor.config.evaluation import EvaluationStage
+from fisor.config.params import Params
+from fisor.config.task import Environment
+from fisor.critics import trained
 from fisor.envs.pool import MOST_FAILURES, SimulatorPool
+from fisor.envs.suites import Episode, make_environment
 from fisor.errors import InputError
-from fisor.evaluation import episode_table, episodes_in_flight, evaluate
-from fisor.params import Params
-from fisor.rollouts import Rollouts, roll_out
-from fisor.tasks import Task
+from fisor.evaluation.rollouts import Rollouts, roll_out
+from fisor.evaluation.scores import episode_table, episodes_in_flight, evaluate
+from fisor.policies import agent, diffusion, regression
+from fisor.policies.stored import PolicyNetworks, PolicyParams
 
 LENGTHS = np.array([2, 5, 3, 9, 1, 4, 5])  # the reset seeds of the fake environment
 SEEDS = 2
 
 
 @pytest.fixture(scope="module")
-def fresh_policy(small_params: Callable[..., Params]) -> Callable[[int], Any]:
+def fresh_policy(small_params: Callable[..., Params]) -> Callable[..., Any]:
     """A function (obs_dim) -> a fresh small policy of two seeds and two actions."""
     params = small_params(seeds=SEEDS)
 
     def fresh(observation_dim: int) -> tuple[PolicyNetworks, PolicyParams]:
-        network = dataclasses.replace(policy.score_network(2, params), dropout=0.0)
-        definitions = critics.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
+        network = dataclasses.replace(regression.score_network(2, params), dropout=0.0)
+        definitions = trained.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
 
         def of_seed(key: jax.Array) -> PolicyParams:
             score = network.init_params(key, observation_dim)
@@ -47,26 +53,36 @@ def fresh_policy(small_params: Callable[..., Params]) -> Callable[[int], Any]:
 
 
 @pytest.fixture(scope="module")
-def run(fresh_policy: Callable[[int], Any]) -> Callable[..., Rollouts]:
+def fresh_agent(fresh_policy: Callable[..., Any]) -> Callable[..., Agent]:
+    """A function (obs_dim) -> the same as an agent of two candidates."""
+
+    def fresh(observation_dim: int, sampler: str = "ddpm") -> Agent:
+        networks, params = fresh_policy(observation_dim)
+        acting = Acting(N=2, sampler=sampler)
+
+        def act(params: Any, memory: tuple[()], step: Step, key: jax.Array) -> Any:
+            return agent.act(networks, params, step.observation[None], key, acting)[0], memory
+
+        return Agent(params, 2, tuple, act)
+
+    return fresh
+
+
+@pytest.fixture(scope="module")
+def run(fresh_agent: Callable[..., Agent]) -> Callable[..., Rollouts]:
     """A function that rolls the small policy out in the fake environment."""
 
     def rolled(
-        task: Task | None = None,
+        task: EvaluationStage | None = None,
         in_flight: int = 3,
-        make: Callable[[Task], gymnasium.Env] = make_counting,
+        make: Callable[[Environment], gymnasium.Env] = make_counting,
+        acting: Agent | None = None,
         **options: Any,
     ) -> Rollouts:
-        task = task or task_of("BallRun", record_observations=True)
+        task = task or on_ball_run()
+        acting = acting or fresh_agent(3)
         with SimulatorPool(task, SEEDS * in_flight, make=make, **options) as pool:
-            return roll_out(
-                *fresh_policy(3),
-                task,
-                pool,
-                reset_seeds=LENGTHS,
-                in_flight=in_flight,
-                candidates=2,
-                seed=11,
-            )
+            return roll_out(acting, task, pool, reset_seeds=LENGTHS, in_flight=in_flight)
 
     return rolled
 
@@ -77,8 +93,15 @@ def whole(run: Callable[..., Rollouts]) -> Rollouts:
     return run(processes=2)
 
 
-def failing(what: str, marker: Path | str = "") -> Task:
-    return task_of("BallRun", environment=f"{what}:{marker}", record_observations=True)
+def on_ball_run(**changes: Any) -> EvaluationStage:
+    """What an evaluation on BallRun is told; episodes last as long as the fake ones want."""
+    return section(
+        EvaluationStage, "BallRun", **{"record_observations": True, "evaluation_seed": 11} | changes
+    )
+
+
+def failing(what: str, marker: Path | str = "") -> EvaluationStage:
+    return on_ball_run(environment=f"{what}:{marker}")
 
 
 def children() -> set[int]:
@@ -98,7 +121,7 @@ def assert_equal(first: Rollouts, second: Rollouts) -> None:
 
 def test_queue_of_unequal_lengths_by_hand(whole: Rollouts) -> None:
     """Seven episodes of a seed through three slots: each whole, under its own number."""
-    table = episode_table(whole, task_of("BallRun"), "FISOR", LENGTHS, None).to_pydict()
+    table = episode_table(whole, on_ball_run(), LENGTHS, None).to_pydict()
     assert table["seed"] == [0] * 7 + [1] * 7
     assert table["episode"] == [*range(7)] * 2
     assert table["length"] == LENGTHS.tolist() * 2
@@ -171,10 +194,10 @@ def test_message_names_task_seed_episode_and_cause(
 
 
 def test_killed_from_outside_gives_the_same_rows(
-    fresh_policy: Callable[[int], Any], whole: Rollouts, capsys: pytest.CaptureFixture[str]
+    fresh_agent: Callable[..., Agent], whole: Rollouts, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A process killed between two steps: noticed at the next one."""
-    task = task_of("BallRun", record_observations=True)
+    task = on_ball_run()
     with SimulatorPool(task, SEEDS * 3, make=make_counting, processes=2) as pool:
         calls, advance = 0, pool.advance
 
@@ -189,8 +212,8 @@ def test_killed_from_outside_gives_the_same_rows(
             return advance(*arguments)
 
         pool.advance = killing  # type: ignore[method-assign]
-        settings = {"reset_seeds": LENGTHS, "in_flight": 3, "candidates": 2, "seed": 11}
-        assert_equal(roll_out(*fresh_policy(3), task, pool, **settings), whole)
+        rows = roll_out(fresh_agent(3), task, pool, reset_seeds=LENGTHS, in_flight=3)
+        assert_equal(rows, whole)
     assert "its process ended (SIGKILL)" in capsys.readouterr().err
 
 
@@ -214,7 +237,7 @@ def test_numbers_that_are_none_are_refused(run: Callable[..., Rollouts]) -> None
 
 def test_missing_simulator_is_not_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
     """What is wrong with the table of tasks is said at once, in the adapter's words."""
-    task = task_of("BallRun", environment="Nowhere-v0")
+    task = on_ball_run(environment="Nowhere-v0")
     with SimulatorPool(task, 1) as pool, pytest.raises(InputError, match="no environment `Now"):
         pool.advance({0: Episode(0, 0, 0)}, np.zeros(1, bool), np.zeros((1, 2)))
     assert "failed" not in capsys.readouterr().err
@@ -222,7 +245,7 @@ def test_missing_simulator_is_not_tried_again(capsys: pytest.CaptureFixture[str]
 
 def test_processes_end_with_their_parent(run: Callable[..., Rollouts]) -> None:
     """A process whose pipe is at its end stops by itself."""
-    with SimulatorPool(task_of("BallRun"), 1, make=make_counting) as pool:
+    with SimulatorPool(on_ball_run(), 1, make=make_counting) as pool:
         pool.advance({0: Episode(0, 0, 5)}, np.zeros(1, bool), np.zeros((1, 2)))
         worker = pool._workers[0]
         process = worker._process
@@ -233,7 +256,7 @@ def test_processes_end_with_their_parent(run: Callable[..., Rollouts]) -> None:
 
 def test_processes_do_without_jax() -> None:
     """A simulator process imports no JAX: it starts fast, and many of them fit in memory."""
-    with SimulatorPool(task_of("BallRun"), 1) as pool:
+    with SimulatorPool(on_ball_run(), 1) as pool:
         pool.advance({0: Episode(0, 0, 5)}, np.zeros(1, bool), np.zeros((1, 2)))
         process = pool._workers[0]._process
         assert process is not None
@@ -243,19 +266,17 @@ def test_processes_do_without_jax() -> None:
 
 
 def test_real_episodes_are_those_of_one_environment(
-    fresh_policy: Callable[[int], Any], small_params: Callable[..., Params]
+    fresh_policy: Callable[..., Any], fresh_agent: Callable[..., Agent]
 ) -> None:
     """BallRun, its horizon shortened: the policy's actions give the same in a lone environment.
 
-    They are drawn by the sampler that params.yaml asks for, here not the default one.
+    They are drawn by the sampler that is asked for, here not the default one.
     """
-    task = task_of("BallRun", horizon_steps=20, record_observations=True)
+    task = on_ball_run(horizon_steps=20, episodes=3)
+    rows = evaluate(fresh_agent(7, "dpm_solver_1"), task).to_pydict()
     networks, stacked = fresh_policy(7)
-    settings = small_params(seeds=SEEDS, episodes=3, N=2, sampler="dpm_solver_1")
-    rows = evaluate(networks, stacked, task, "FISOR", settings).to_pydict()
-    networks = networks._replace(sampler="dpm_solver_1")
     assert rows["length"] == [20] * 6
-    assert rows["reset_seed"] == [settings.evaluation_seed + e for e in range(3)] * 2
+    assert rows["reset_seed"] == [task.evaluation_seed + e for e in range(3)] * 2
     environment = make_environment(task)
     row = 4  # seed 1, episode 1
     observation, _ = environment.reset(seed=rows["reset_seed"][row])
@@ -264,10 +285,11 @@ def test_real_episodes_are_those_of_one_environment(
     of_seed = jax.tree.map(lambda leaf: leaf[1], stacked)
     for step in range(20):
         np.testing.assert_allclose(observation, rows["observations"][row][step], atol=1e-3)
-        key = jax.random.key(settings.evaluation_seed)
+        key = jax.random.key(task.evaluation_seed)
         for number in (1, 1, step):
             key = jax.random.fold_in(key, number)
-        (action,) = acting.act(networks, of_seed, observation[None], key, candidates=2)
+        acting = Acting(N=2, sampler="dpm_solver_1")
+        (action,) = agent.act(networks, of_seed, observation[None], key, acting)
         observation, reward, *_ = environment.step(np.asarray(action))
         returned += reward
     environment.close()
@@ -275,9 +297,71 @@ def test_real_episodes_are_those_of_one_environment(
 
 
 @pytest.mark.parametrize(
-    ("name", "episodes", "expected"),
-    [("BallRun", 20, 10), ("BallRun", 12, 6), ("BallRun", 3, 3), ("easymean", 20, 2)],
+    ("episodes", "most", "expected"), [(20, 10, 10), (12, 10, 6), (3, 10, 3), (20, 2, 2)]
 )
-def test_waves_are_of_equal_sizes(name: str, episodes: int, expected: int) -> None:
-    """At most ten of a seed at once, two of MetaDrive's, none of them in a small last wave."""
-    assert episodes_in_flight(task_of(name), episodes) == expected
+def test_waves_are_of_equal_sizes(episodes: int, most: int, expected: int) -> None:
+    """At most so many of a seed at once, none of them in a small last wave."""
+    assert episodes_in_flight(episodes, most) == expected
+
+
+# Memory -------------------------------------------------------------------------------------------
+
+
+def remembering() -> Agent:
+    """Its memory counts the steps it has acted in, and adds up what it has seen of them.
+
+    It pushes by what it remembers, so that the observations show its memory: by hand, in the fake
+    environment, an action in step t is (t, rewards of the steps before, their costs) / 1000.
+    """
+
+    def act(params: Any, memory: Any, step: Step, key: jax.Array) -> Any:
+        steps, rewards, costs = memory
+        rewards, costs = rewards + step.reward, costs + step.cost
+        pushed = (steps + rewards + 100 * costs + step.time.astype(jnp.float32)) / 1000 + params
+        return jnp.stack([pushed, pushed]), (steps + 1, rewards, costs)
+
+    params = jnp.zeros(SEEDS)
+    return Agent(params, 2, lambda: (jnp.float32(0), jnp.float32(0), jnp.float32(0)), act)
+
+
+def expected_pushes(length: int) -> np.ndarray:
+    """What `remembering` has pushed before each step of an episode, in NumPy."""
+    rewards = length + np.arange(1, length + 1) / 8
+    costs = (np.arange(1, length + 1) % 3 == 0).astype(float)
+    seen_rewards = np.concatenate([[0], np.cumsum(rewards)[:-1]])
+    seen_costs = np.concatenate([[0], np.cumsum(costs)[:-1]])
+    actions = (2 * np.arange(length) + seen_rewards + 100 * seen_costs) / 1000
+    return np.concatenate([[0], np.cumsum(actions)[:-1]])
+
+
+@pytest.mark.parametrize("in_flight", [1, 3, 7])
+def test_an_agent_remembers_its_episode_alone(run: Callable[..., Rollouts], in_flight: int) -> None:
+    """Memory, last reward, last cost and time are the episode's own, and begin anew with it."""
+    rows = run(acting=remembering(), in_flight=in_flight, processes=2)
+    assert rows.observations is not None
+    for seed in range(SEEDS):
+        for episode, length in enumerate(LENGTHS):
+            pushed = rows.observations[:length, seed, episode, 2]
+            np.testing.assert_allclose(pushed, expected_pushes(length), atol=1e-5)
+
+
+def test_memory_begins_anew_after_a_failure(run: Callable[..., Rollouts], tmp_path: Path) -> None:
+    """A process dies in an episode's middle: what it started again remembers nothing of before."""
+    whole = run(acting=remembering(), processes=2)
+    task = failing("die", tmp_path / "failed")
+    rows = run(task, make=make_failing, acting=remembering(), processes=2)
+    assert (tmp_path / "failed").exists()
+    assert_equal(rows, whole)
+
+
+def test_jobs_run_again_where_a_process_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job that dies once gives its result, in its place; one that always dies is an error."""
+    with SimulatorPool(on_ball_run(), 2, make=make_counting, processes=2) as pool:
+        marker = tmp_path / "died"
+        results = pool.run([partial(die_once, n, str(marker)) for n in range(5)])
+        assert results == [0, 1, 4, 9, 16]
+        assert "failed in job 3: its process ended (SIGKILL)" in capsys.readouterr().err
+        with pytest.raises(InputError, match=r"failed in job 3: .* failed 3 times"):
+            pool.run([partial(die_once, n, "") for n in range(5)])

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from fisor.sampling import alias_table, draw
+from fisor.training.sampling import alias_table, draw
 
 WEIGHTS = {
     "by hand": [1.0, 2.0, 3.0, 4.0],

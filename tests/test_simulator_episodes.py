@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from simulated import episode, random_actions, task_of
 
-from fisor.envs import make_environment
+from fisor.envs.suites import make_environment
 
 # Of each kind of robot and task, and of each suite.
 REPRODUCED = [

@@ -1,8 +1,8 @@
 """DSRL's 38 tasks through their adapters: sizes, time limit, cost, bounds, errors, silence."""
 
+import builtins
 import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -11,8 +11,8 @@ import pytest
 from project import ROOT, checked, run
 from simulated import task_of
 
-from fisor.envs import make_environment, simulators
-from fisor.envs.simulators import SimulatedEnv, Transition, import_simulator, quiet
+from fisor.envs.simulators import SimulatedEnv, Transition, importing, quiet
+from fisor.envs.suites import make_environment
 from fisor.errors import InputError
 
 # Sizes of observations and actions in DSRL's files.
@@ -175,13 +175,13 @@ def test_simulator_that_fails_to_import_is_named(
 ) -> None:
     """The message names package, cause and remedy, whatever the import raised."""
 
-    def broken(module: str) -> Any:
-        if module.startswith("fisor."):
-            return sys.modules[module] if module in sys.modules else original(module)
-        raise OSError("libGL.so.1: cannot open shared object file")
+    def broken(module: str, *arguments: Any, **options: Any) -> Any:
+        if module.split(".")[0] in ("bullet_safety_gym", "safety_gymnasium", "metadrive"):
+            raise OSError("libGL.so.1: cannot open shared object file")
+        return original(module, *arguments, **options)
 
-    original = simulators.importlib.import_module
-    monkeypatch.setattr(simulators.importlib, "import_module", broken)
+    original = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", broken)
     packages = r"(bullet-safety-gym|safety-gymnasium|metadrive-simulator)"
     message = rf"{packages} cannot be imported \(OSError: libGL.*\); `make venv` installs it"
     with pytest.raises(InputError, match=message) as caught:
@@ -190,10 +190,9 @@ def test_simulator_that_fails_to_import_is_named(
 
 
 def test_missing_simulator_is_named() -> None:
-    with pytest.raises(
-        InputError, match=r"the simulator chess cannot be imported .*ModuleNotFound"
-    ):
-        import_simulator("chess_that_is_not_there", "chess")
+    message = r"the simulator chess cannot be imported .*ModuleNotFound"
+    with pytest.raises(InputError, match=message), importing("chess"):
+        import chess_that_is_not_there  # noqa: F401
 
 
 def test_quiet_leaves_nothing_behind(capfd: pytest.CaptureFixture[str]) -> None:
@@ -217,9 +216,11 @@ def test_quiet_leaves_nothing_behind(capfd: pytest.CaptureFixture[str]) -> None:
 def test_worker_process_is_silent_and_without_jax(name: str) -> None:
     """Making and stepping a simulator prints nothing and imports no JAX, nor other suites."""
     code = (
-        "import sys, numpy, fisor.envs, fisor.tasks\n"
+        "import sys, numpy\n"
+        "from fisor.config.files import load_task\n"
+        "from fisor.envs.suites import make_environment\n"
         "before = set(sys.modules)\n"
-        f"environment = fisor.envs.make_environment(fisor.tasks.load_task('{name}'))\n"
+        f"environment = make_environment(load_task('{name}'))\n"
         "environment.reset(seed=0)\n"
         "environment.step(numpy.zeros(2))\n"
         "environment.close()\n"
@@ -238,4 +239,3 @@ def test_importing_the_adapters_imports_no_simulator() -> None:
     code = f"import sys; from fisor.envs import {modules}; print(*sys.modules, sep='\\n')"
     loaded = set(checked(ROOT, sys.executable, "-c", code).split())
     assert not loaded & {"jax", "pybullet", "mujoco", "metadrive", "safety_gymnasium"}
-    assert Path(simulators.__file__).name == "simulators.py"

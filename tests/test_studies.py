@@ -12,7 +12,9 @@ import pytest
 import yaml
 from project import PACKAGES, ROOT, checked, edit_yaml
 
+from fisor.config.files import check
 from fisor.errors import InputError
+from fisor.methods import BASELINE_SCHEMAS
 from fisor.studies import claims, pictures, running, tables
 from fisor.studies.study import Experiment, Study, load_study
 
@@ -42,16 +44,17 @@ def study(tmp_path: Path) -> Callable[..., Study]:
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_every_study_asks_for_experiments_that_can_run(path: Path) -> None:
+def test_every_study_asks_for_experiments_that_can_run(path: Path, tmp_path: Path) -> None:
     """Each file of studies/ is right, and every parameter that it changes is there."""
     experiments = load_study(path).experiments((), {})
-    settings = running.wanted_settings(ROOT, experiments)
-    assert settings
+    assert experiments
     for experiment in experiments:
-        setting = settings[experiment.name]
-        assert setting.params["run"] == [experiment.task]
-        assert setting.params["methods"] == [experiment.method]
-        assert experiment.method in setting.params["method_changes"]
+        files = running.changed_yaml(ROOT, experiment)
+        for name, values in files.items():
+            (tmp_path / name).write_text(yaml.safe_dump(values))
+        params = check(BASELINE_SCHEMAS, tmp_path / "params.yaml", tmp_path / "tasks.yaml")
+        assert params.run == (experiment.task,)
+        assert (*params.policies, *params.baselines) == (experiment.method,)
 
 
 def test_a_grid_is_every_combination_named_after_its_changes(study: Callable[..., Study]) -> None:
@@ -61,7 +64,8 @@ def test_a_grid_is_every_combination_named_after_its_changes(study: Callable[...
         f"plain-PointRobot-tau={tau}-N={n}" for tau, n in itertools.product((0.8, 0.9), (1, 16))
     ]
     assert experiments[1].changes == {
-        "seeds": 5, "tau": 0.8, "N": 16, "run": ["PointRobot"], "methods": ["FISOR"],
+        "seeds": 5, "tau": 0.8, "N": 16, "run": ["PointRobot"], "policies": ["FISOR"],
+        "baselines": [],
     }  # fmt: skip
     assert experiments[1].variant == "tau = 0.8, N = 16"
 
@@ -77,12 +81,13 @@ def test_tasks_and_changes_of_the_command_line_win_and_stand_in_the_names(
 
 
 def test_a_variant_may_name_its_method(study: Callable[..., Study]) -> None:
-    """`method` is no parameter: it becomes `methods`, and one that changes nothing is `default`."""
+    """`method` is no parameter: it is what runs, and one that changes nothing is `default`."""
     variants = {"FISOR": {}, "BC": {"method": "BC"}, "odd": {"run_of/it": "a..b c"}}
     plain, cloning, odd = study(grid=None, variants=variants, figure="bars").experiments((), {})
     assert plain.name == "plain-PointRobot-default"
     assert cloning.name == "plain-PointRobot-method=BC"
-    assert cloning.changes == {"run": ["PointRobot"], "methods": ["BC"]}
+    assert cloning.changes == {"run": ["PointRobot"], "policies": [], "baselines": ["BC"]}
+    assert plain.changes == {"run": ["PointRobot"], "policies": ["FISOR"], "baselines": []}
     # Letters and dots that Git refuses in a name are gone.
     assert odd.name == "plain-PointRobot-run_of_it=a_b_c"
     checked(ROOT, "git", "check-ref-format", f"refs/exps/{odd.name}")
@@ -91,11 +96,11 @@ def test_a_variant_may_name_its_method(study: Callable[..., Study]) -> None:
 REFUSED = {
     "unknown": ({"colour": "red"}, "unknown key `colour`"),
     "missing": ({"title": None}, "`title` is missing"),
-    "type": ({"tasks": "PointRobot"}, "`tasks` must be a list"),
-    "figure": ({"figure": "pie"}, "`figure` must be one of bars, lines"),
+    "type": ({"tasks": "PointRobot"}, "`tasks` must be a valid array"),
+    "figure": ({"figure": "pie"}, "`figure` must be 'bars', 'lines'"),
     "column": ({"columns": ["reward"]}, "`columns` has `reward`"),
     "both": ({"variants": {"FISOR": {}}}, "one of the two is needed"),
-    "grid": ({"grid": {"tau": 0.8}}, "`grid.tau` must be a list"),
+    "grid": ({"grid": {"tau": 0.8}}, "`grid.tau` must be a valid array"),
     "long grid": ({"grid": {"tau": [1], "N": [1], "T": [1]}}, "a `grid` of one or two"),
     "paper": ({"paper": "nowhere.csv"}, "which is not there"),
     "claim": ({"figure": "claims"}, "belong together"),
@@ -123,11 +128,11 @@ def test_two_experiments_of_one_name_are_refused(study: Callable[..., Study]) ->
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that a setting is made of, in Git; nothing of it has run."""
+    """The files that a setting is made of, in Git; nothing has run."""
     folder = tmp_path_factory.mktemp("repository")
     for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "params.yaml", "tasks.yaml"):
+    for name in ("dvc.yaml", "params.yaml", "tasks.yaml", "requirements.lock"):
         shutil.copy(ROOT / name, folder / name)
     commit(folder, "First")
     return folder
@@ -146,17 +151,40 @@ def commit(folder: Path, message: str) -> str:
 
 def experiment(**changes: Any) -> Experiment:
     """An experiment on PointRobot with these changes."""
-    changes = {"run": ["PointRobot"], "methods": ["FISOR"]} | changes
-    return Experiment("plain", "PointRobot", "FISOR", "plain", changes)
+    runs = {"run": ["PointRobot"], "policies": ["FISOR"], "baselines": []}
+    return Experiment("plain", "PointRobot", "FISOR", "plain", runs | changes)
+
+
+def lock_of(repository: Path, made: Experiment) -> dict[str, Any]:
+    """dvc.lock as an experiment leaves it: what its stages compute with, and their parameters."""
+    code = running.code_now(repository, [made.method])
+    params = running.changed_yaml(repository, made)["params.yaml"]
+
+    def stage(name: str, *keys: str) -> dict[str, Any]:
+        path = f"data/code/{name}.json"
+        used = {"params.yaml": {key: params[key] for key in keys}}
+        return {"deps": [{"path": path, "md5": code[path]}], "params": used}
+
+    # Left over from another run, with other code: no matter of this experiment.
+    leftover = {"path": "data/code/acquire.json", "md5": "0" * 32}
+    return {
+        "stages": {
+            "train_reward@PointRobot": stage("train_reward", "tau", "hidden_units"),
+            "train_policy@PointRobot-FISOR": stage("train_policy", "T"),
+            "evaluate@PointRobot-FISOR": stage("evaluate/FISOR", "N"),
+            "report": stage("report", "run", "policies", "baselines"),
+            "acquire@BallRun": {"deps": [leftover]},
+        }
+    }
 
 
 def test_an_experiment_is_known_by_its_setting(repository: Path) -> None:
     """A commit under an experiment's reference counts for equal code and parameters alone.
 
-    The commit stands for what DVC leaves: the changed params.yaml in a commit of its own.
+    The commit stands for what DVC leaves: its dvc.lock. What no stage sees is no difference.
     """
     head = checked(repository, "git", "rev-parse", "HEAD").strip()
-    edit_yaml(repository / "params.yaml", {"tau": 0.8})
+    (repository / "dvc.lock").write_text(yaml.safe_dump(lock_of(repository, experiment(tau=0.8))))
     made = commit(repository, "An experiment")
     checked(repository, "git", "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/other-name", made)
     checked(repository, "git", "reset", "--quiet", "--hard", head)
@@ -169,25 +197,26 @@ def test_an_experiment_is_known_by_its_setting(repository: Path) -> None:
         assert not found(tau=0.8, N=4)
         assert not found(tau=0.85)
         assert not found()
-        # Neither another task's entry, a mirror, nor code that no stage runs is a difference.
+        # Neither another task's entry, a mirror nor a comment.
         edit_yaml(repository / "tasks.yaml", {"BallRun": {"horizon_steps": 7}})
         edit_yaml(repository / "params.yaml", {"dataset_hosts": ["https://mirror.example.org/"]})
-        (repository / "fisor/compare.py").write_text("# changed\n")
+        with (repository / "fisor/critics/losses.py").open("a") as file:
+            file.write("# a comment\n")
         assert found(tau=0.8)
-        with (repository / "fisor/losses.py").open("a") as file:
-            file.write("# changed\n")
+        with (repository / "fisor/critics/losses.py").open("a") as file:
+            file.write("changed = True\n")
         assert not found(tau=0.8)
     finally:
         checked(repository, "git", "reset", "--quiet", "--hard", head)
 
 
 def test_a_parameter_that_is_not_there_is_refused(repository: Path) -> None:
-    """DVC would add it to params.yaml, and every stage fail on it."""
+    """DVC would add it to params.yaml, and stage `code` fail on it."""
     with pytest.raises(InputError, match=r"params.yaml has no `taw`"):
-        running.wanted_settings(repository, [experiment(taw=0.8)])
-    changes = {"tasks.yaml:PointRobot.overrides.evaluation.episodes": 3}
-    setting = running.wanted_settings(repository, [experiment(**changes)])["plain"]
-    assert setting.tasks["PointRobot"]["overrides"]["evaluation"]["episodes"] == 3
+        running.changed_yaml(repository, experiment(taw=0.8))
+    episodes = {"tasks.yaml:PointRobot.overrides.evaluation.episodes": 3}
+    files = running.changed_yaml(repository, experiment(**episodes))
+    assert files["tasks.yaml"]["PointRobot"]["overrides"]["evaluation"]["episodes"] == 3
 
 
 METRICS = {

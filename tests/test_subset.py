@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from project import ROOT
+from configured import section
 
-from fisor import conversion, transitions
-from fisor.conversion import convert
-from fisor.datasets import write_hdf5
+from fisor.config.data import ConvertStage
+from fisor.data import conversion, parquet
+from fisor.data.conversion import convert
+from fisor.data.hdf5 import write_hdf5
+from fisor.data.subset import chosen_episodes
 from fisor.errors import InputError
-from fisor.subset import chosen_episodes
-from fisor.tasks import load_task
 
 # Five episodes of 1 to 4 rows, whose returns are 1, 3, -1, 2 and 5.
 EPISODE = np.repeat(np.arange(5), [1, 3, 2, 4, 2])
@@ -100,8 +100,7 @@ def converted(tmp_path: Path) -> Callable[..., Path]:
         kept = {name: values for name, values in fields.items() if name != without}
         write_hdf5(tmp_path / "raw.hdf5", kept)
         path = tmp_path / "Toy.parquet"
-        task = load_task("PointRobot", ROOT / "tasks.yaml")
-        convert(tmp_path / "raw.hdf5", path, task, drop_bad_rows=False, choose=choose)
+        convert(tmp_path / "raw.hdf5", path, section(ConvertStage), choose=choose)
         return path
 
     return run
@@ -117,20 +116,20 @@ def test_the_others_are_left_out_whole(
     """
     monkeypatch.setattr(conversion, "CHUNK_BYTES", chunk_rows * 46)
     path = converted(partial(chosen_episodes, expert_return=2, share=1.0, seed=0))
-    table = transitions.read_table(path, ())
+    table = parquet.read_table(path, ())
     assert table["violation"].to_pylist() == [1, 2, 3, 10, 11]
     assert table["episode"].to_pylist() == [0, 0, 0, 1, 1]
     assert table["step"].to_pylist() == [0, 1, 2, 0, 1]
     assert table["terminal"].to_pylist() == [False, False, True, False, False]
     assert table["timeout"].to_pylist() == [False, False, False, False, True]
-    assert transitions.facts_of(path)["changes"]["episodes_left_out"] == 3
+    assert parquet.facts_of(path)["changes"]["episodes_left_out"] == 3
 
 
 def test_next_observations_are_rebuilt_within_the_chosen(converted: Callable[..., Path]) -> None:
     """Without `next_observations`, a chosen episode's come from its own rows, as in the whole."""
     columns = ("violation", "observation", "next_observation")
     whole, some = (
-        transitions.read_table(converted(choose, "next_observations"), columns).to_pydict()
+        parquet.read_table(converted(choose, "next_observations"), columns).to_pydict()
         for choose in (None, partial(chosen_episodes, expert_return=2, share=1.0, seed=0))
     )
     # Row 11 ends an episode by a timeout, so that nobody knows what followed.

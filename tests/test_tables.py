@@ -1,15 +1,24 @@
 """The report's tables on episodes made by hand."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 from simulated import task_of
 
-from fisor.statistics import average_with_interval, mean_with_interval
-from fisor.tables import SIMULATOR_RESULTS, method_estimates, papers_figures, suite_section
+from fisor.config.task import Acquire, Task
+from fisor.envs.suites import SIMULATOR_RESULTS
+from fisor.evaluation.intervals import (
+    average_with_interval,
+    mean_with_interval,
+    spread_of_mean,
+)
+from fisor.report.results import Results
+from fisor.report.tables import method_estimates, papers_figures, suite_section
 
 
 def episodes(reward: float, cost: float, violating_steps: tuple[int, int] = (0, 0)) -> pl.DataFrame:
@@ -32,9 +41,9 @@ def cells(line: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def section() -> tuple[dict[str, Any], str]:
+def section(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     """Two of the paper's tasks, not in its order, and one that it lacks; three methods."""
-    collected = {"source": "collect", "transitions": 10, "seed": 0}
+    collected = Acquire(source="collect", transitions=10, seed=0)
     elsewhere = dataclasses.replace(task_of("BallRun"), name="Elsewhere", acquire=collected)
     drone, hopper = (
         {"FISOR": episodes(0.5, 0.2), "BC": episodes(0.9, 3.0), "CPQ": episodes(0.6, 0.8)},
@@ -45,14 +54,24 @@ def section() -> tuple[dict[str, Any], str]:
         "BC": episodes(0.75, 1.0, (8, 8)),
         "CPQ": episodes(0.125, 2.0, (1, 2)),
     }
+    folder = tmp_path_factory.mktemp("rollouts")
     return suite_section(
-        "bullet_safety_gym",
         [
-            (task_of("DroneRun"), drone),
-            (elsewhere, hopper),
-            (task_of("BallRun"), ball),
-        ],
+            written(folder, task_of("DroneRun"), drone),
+            written(folder, elsewhere, hopper),
+            written(folder, task_of("BallRun"), ball),
+        ]
     )
+
+
+def written(folder: Path, task: Task, methods: dict[str, pl.DataFrame]) -> Results:
+    """A task's results, of which only the rollouts are there."""
+    (folder / task.name).mkdir()
+    rollouts = {method: folder / task.name / f"{method}.parquet" for method in methods}
+    for method, rows in methods.items():
+        rows.write_parquet(rollouts[method])
+    nowhere = folder / "nowhere"
+    return Results(task, nowhere, nowhere, nowhere, nowhere, rollouts)
 
 
 def table(text: str, number: int) -> list[list[str]]:
@@ -69,13 +88,13 @@ def test_table_1_by_hand(section: tuple[dict[str, Any], str]) -> None:
     ]
     assert [row[0] for row in rows] == ["BallRun", "DroneRun", "Elsewhere", "average of 2"]
     assert rows[0][1:7] == [
-        *("**0.25 [0.25, 0.25]** ★", "**0.50 [0.50, 0.50]**"),
-        *("0.75 [0.75, 0.75]", "1.00 [1.00, 1.00]"),
-        *("0.12 [0.12, 0.12]", "2.00 [2.00, 2.00]"),
+        *("**0.25** ★", "**0.50**"),
+        *("0.75", "1.00"),
+        *("0.12", "2.00"),
     ]
-    assert rows[1][1] == "**0.50 [0.50, 0.50]**"  # safe, but CPQ is safe and better
-    assert rows[1][3] == "0.90 [0.90, 0.90]"  # better still, but not safe
-    assert rows[1][5] == "**0.60 [0.60, 0.60]** ★"
+    assert rows[1][1] == "**0.50**"  # safe, but CPQ is safe and better
+    assert rows[1][3] == "0.90"  # better still, but not safe
+    assert rows[1][5] == "**0.60** ★"
 
 
 def test_papers_column_and_source_of_the_data(section: tuple[dict[str, Any], str]) -> None:
@@ -90,20 +109,16 @@ def test_averages_are_over_the_papers_tasks(section: tuple[dict[str, Any], str])
     """The last row averages BallRun and DroneRun, ours and the paper's."""
     averages, text = section
     last = table(text, 0)[-1]
-    assert last[1:3] == ["**0.38 [0.38, 0.38]** ★", "**0.35 [0.35, 0.35]**"]
+    assert last[1:3] == ["**0.38** ★", "**0.35**"]
     assert last[7:] == ["**0.24**", "**0.28**", "–"]  # 0.24 = (0.18 + 0.30) / 2
-    assert averages["BC"]["normalised_cost"] == {"mean": 2.0, "low": 2.0, "high": 2.0}
+    assert averages["BC"]["normalised_cost"]["mean"] == 2.0
 
 
 def test_violations_by_hand(section: tuple[dict[str, Any], str]) -> None:
     """BallRun: of FISOR's episodes half violate, 4 steps each; of BC's all, 8 steps each."""
     _, _, *rows = table(section[1], 1)
-    assert rows[0][1:5] == [
-        "0.50 [0.00, 1.00]",
-        "2.0 [0.0, 4.0]",
-        "0.00 [0.00, 0.00]",
-        "8.0 [8.0, 8.0]",
-    ]
+    # Two starts are one degree of freedom; four of four episodes: 1 - 0.025^(1/4).
+    assert rows[0][1:5] == ["0.50 [0.00, 1.00]", "2.0 [0.0, 27.4]", "0.00 [0.00, 0.60]", "8.0"]
     assert rows[3][1].startswith("0.75 [")
 
 
@@ -136,6 +151,8 @@ def test_average_over_tasks() -> None:
     values = np.random.default_rng(0).normal(size=(5, 40))
     alone, both = mean_with_interval(values), average_with_interval([values, values])
     assert both.mean == pytest.approx(alone.mean)
+    freedom = spread_of_mean(values).freedom
+    students = stats.t.ppf(0.975, 2 * freedom) / stats.t.ppf(0.975, freedom)
     ratio = (both.high - both.low) / (alone.high - alone.low)
-    assert ratio == pytest.approx(1 / np.sqrt(2), rel=0.1)
+    assert ratio == pytest.approx(students / np.sqrt(2))
     assert np.isnan(average_with_interval([values, np.full((2, 3), np.nan)])).all()

@@ -11,23 +11,26 @@ import numpy as np
 import pytest
 from oracles import drawn_params
 
-from fisor import checkpoint, critics, feasibility, programs, reward
-from fisor.critics import CriticState
+from fisor.config.params import Params
+from fisor.critics import feasibility, pair, reward, trained
+from fisor.critics.pair import CriticState
+from fisor.data.transitions import Transitions
 from fisor.errors import InputError
-from fisor.optimiser import optimiser
-from fisor.params import Params
-from fisor.training import Curve, fit, seed_keys, write_curve
-from fisor.transitions import Transitions
+from fisor.nn import checkpoint
+from fisor.nn.optimiser import optimiser
+from fisor.training import programs
+from fisor.training.fit import fit, seed_keys
+from fisor.training.log import Curve, write_curve
 
 Trained = tuple[Any, Curve]
 
 
 def quick_init(params: Params, data: Transitions) -> Callable[[jax.Array], CriticState]:
-    """A critic's start that depends on the key; `critics.init` takes longer to compile than to fit.
+    """A critic's start that depends on the key; `pair.init` takes longer to compile than to fit.
 
     All numbers are drawn beforehand and shifted by one that the key decides.
     """
-    networks = critics.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
+    networks = trained.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
     sizes = data.observations.shape[1], data.actions.shape[1]
     drawn = drawn_params(lambda key: networks.init_params(key, *sizes), seed=0)
     adam = optimiser(params)
@@ -57,7 +60,7 @@ def train(small_params: Callable[..., Params], data: Transitions) -> Callable[..
             log_every_updates=log_every_updates,
         )
         step = feasibility.update(params)
-        return fit(quick_init(params, data), step, data, params=params, batch_size=8, name="")
+        return fit(quick_init(params, data), step, data, config=params, batch_size=8, name="")
 
     return run
 
@@ -81,6 +84,41 @@ def mix(small_params: Callable[..., Params]) -> Callable[..., Trained]:
 @pytest.fixture(scope="module")
 def mixed(mix: Callable[..., Trained]) -> Trained:
     return mix(seeds=3)
+
+
+# Windows -----------------------------------------------------------------------------------------
+
+
+def test_a_window_is_the_rows_from_the_drawn_one_on(small_params: Callable[..., Params]) -> None:
+    """Rows 0 to 9 in episodes of 4, 3 and 3: consecutive rows, whose own part `step` tells.
+
+    Past the last row it is repeated. A batch of one window of 4 per update; oracle: row numbers.
+    """
+    row, step = np.arange(10), np.array([0, 1, 2, 3, 0, 1, 2, 0, 1, 2])
+
+    def update(state: float, batch: Any, key: jax.Array) -> tuple[float, dict[str, jax.Array]]:
+        (rows, steps), own = batch
+        assert rows.shape == steps.shape == own.shape == (1, 4)
+        inside = steps == steps[:, :1] + jnp.arange(4)[None]
+        seen = {f"row{k}": rows[0, k].astype(jnp.float32) for k in range(4)}
+        seen |= {f"inside{k}": inside[0, k].astype(jnp.float32) for k in range(4)}
+        return state, seen | {"own": own[0, 1].astype(jnp.float32)}
+
+    params = small_params(seeds=2, training_steps=80, log_every_updates=1)
+    own = np.stack([row + 100, row + 200])
+    _, curve = fit(
+        lambda key: 0.0, update, (row, step), own, config=params, batch_size=1, window_steps=4,
+        name="",
+    )  # fmt: skip
+    rows = np.stack([curve.metrics[f"row{k}"] for k in range(4)], -1).reshape(-1, 4)
+    inside = np.stack([curve.metrics[f"inside{k}"] for k in range(4)], -1).reshape(-1, 4)
+    first = rows[:, 0].astype(int)
+    assert set(first) == set(range(10))
+    expected = np.minimum(first[:, None] + np.arange(4), 9)
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_array_equal(curve.metrics["own"][:, 1], rows.reshape(80, 2, 4)[:, 1, 1] + 200)
+    ends = np.array([4, 4, 4, 4, 7, 7, 7, 10, 10, 10])[first]
+    np.testing.assert_array_equal(inside, first[:, None] + np.arange(4) < ends[:, None])
 
 
 # Seeds and chunks --------------------------------------------------------------------------------
@@ -156,7 +194,7 @@ def test_two_runs_write_the_same_bytes(
     again, _ = train(3, log_every_updates=20)
     for name, states in (("first", three_seeds[0]), ("again", again)):
         (tmp_path / name).mkdir()
-        critics.save(tmp_path / name, states, {"seeds": 3})
+        pair.save(tmp_path / name, states, {"seeds": 3})
     for file in (checkpoint.PARAMS, checkpoint.CONFIG):
         first, second = (tmp_path / name / file for name in ("first", "again"))
         assert first.read_bytes() == second.read_bytes()
@@ -195,7 +233,7 @@ def test_batches_hold_the_same_rows_of_shared_and_own_data(
         return state, {"least": rest.min(), "most": rest.max()}
 
     params = small_params(seeds=3, training_steps=5)
-    _, curve = fit(lambda key: 0.0, update, rows, own, params=params, batch_size=8, name="")
+    _, curve = fit(lambda key: 0.0, update, rows, own, config=params, batch_size=8, name="")
     for name in ("least", "most"):
         np.testing.assert_array_equal(curve.metrics[name], [[0.0, 100.0, 200.0]] * 2)
 
@@ -212,7 +250,7 @@ def test_rows_are_drawn_evenly(small_params: Callable[..., Params]) -> None:
 
     params = small_params(seeds=2, training_steps=1000, log_every_updates=1000)
     fresh = lambda key: jnp.zeros(10, jnp.int32)  # noqa: E731
-    counts, _ = fit(fresh, update, rows, params=params, batch_size=8, name="")
+    counts, _ = fit(fresh, update, rows, config=params, batch_size=8, name="")
     assert (counts.sum(axis=1) == 8000).all()
     assert (counts[0] != counts[1]).any()
     for of_seed in np.asarray(counts):
@@ -234,7 +272,7 @@ def test_rows_are_drawn_by_each_seeds_weights(small_params: Callable[..., Params
     fresh = lambda key: jnp.zeros(4, jnp.int32)  # noqa: E731
     rows = np.arange(4)
     own = np.stack([10 * rows] * 2)
-    counts, curve = fit(fresh, update, rows, own, weights, params=params, batch_size=8, name="")
+    counts, curve = fit(fresh, update, rows, own, weights, config=params, batch_size=8, name="")
     expected = 8000 * weights / weights.sum(axis=1, keepdims=True)
     assert counts[1, 1] == 0
     squares = (np.asarray(counts) - expected) ** 2 / np.maximum(expected, 1)
@@ -250,7 +288,7 @@ def test_keys_of_updates_are_all_different(small_params: Callable[..., Params]) 
 
     params = small_params(seeds=2, training_steps=20, log_every_updates=1)
     data = np.zeros(3, np.float32)
-    _, curve = fit(lambda key: 0.0, update, data, params=params, batch_size=1, name="")
+    _, curve = fit(lambda key: 0.0, update, data, config=params, batch_size=1, name="")
     assert len(np.unique(curve.metrics["drawn"])) == 40
 
 
@@ -274,7 +312,7 @@ def fit_counter(params: Params, metrics: Callable) -> Trained:
     data = np.zeros(3, np.float32)
     init = lambda key: jnp.zeros(())  # noqa: E731
     update = count_updates(metrics)
-    return fit(init, update, data, own, params=params, batch_size=1, name="train_x Task")
+    return fit(init, update, data, own, config=params, batch_size=1, name="train_x Task")
 
 
 def test_curve_holds_means_over_intervals(
@@ -339,4 +377,4 @@ def test_a_bad_reward_stops_training(
     step = reward.update(params)
     init = quick_init(params, data)
     with pytest.raises(InputError, match=r"^train_reward Task: `q_loss` of seed [01] is nan at"):
-        fit(init, step, data, params=params, batch_size=4, name="train_reward Task")
+        fit(init, step, data, config=params, batch_size=4, name="train_reward Task")

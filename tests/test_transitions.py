@@ -5,12 +5,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fisor import transitions
+from fisor.data import loading, parquet, transitions
 from fisor.errors import InputError
 
 ROWS = 6
@@ -40,8 +41,8 @@ def written(tmp_path: Path) -> Callable[..., Path]:
 
     def write(**changes: np.ndarray) -> Path:
         path = tmp_path / "Toy.parquet"
-        schema = transitions.schema(3, 2, dense_violation=True, facts=FACTS)
-        transitions.write_parquet(path, schema, [{**columns(), **changes}])
+        schema = parquet.schema(3, 2, dense_violation=True, facts=FACTS)
+        parquet.write_parquet(path, schema, [{**columns(), **changes}])
         return path
 
     return write
@@ -73,7 +74,7 @@ def labelled(tmp_path: Path) -> Callable[[np.ndarray], Path]:
     def write(h: np.ndarray) -> Path:
         path = tmp_path / "violations.parquet"
         schema = pa.schema([pa.field("violation", pa.float32(), nullable=False)])
-        transitions.write_parquet(path, schema, [{"violation": h}])
+        parquet.write_parquet(path, schema, [{"violation": h}])
         return path
 
     return write
@@ -89,7 +90,7 @@ def changed(name: str, row: int, value: float) -> dict[str, np.ndarray]:
 def refused(path: Path, *parts: str, labels: Path | None = None) -> None:
     """`load` refuses the file and says so with its name and all of `parts`."""
     with pytest.raises(InputError) as caught:
-        transitions.load(path, labels, timeouts_are_terminal=True)
+        loading.load(path, labels, timeouts_are_terminal=True)
     message = str(caught.value)
     for part in (str(path if labels is None else labels), *parts):
         assert part in message
@@ -99,12 +100,13 @@ def test_parquet_round_trip(written: Callable, labelled: Callable) -> None:
     """Every array comes back as it was, as float32 and bool, with h from the labels."""
     expected = columns()
     h = np.array([5, -1, -1, 7, -1, -1], np.float32)
-    loaded = transitions.load(written(), labelled(h), timeouts_are_terminal=False)
+    loaded = loading.load(written(), labelled(h), timeouts_are_terminal=False)
     pairs = {
         "observations": "observation",
         "actions": "action",
         "next_observations": "next_observation",
         "rewards": "reward",
+        "costs": "cost",
         "terminals": "terminal",
     }
     for field, column in pairs.items():
@@ -115,30 +117,42 @@ def test_parquet_round_trip(written: Callable, labelled: Callable) -> None:
 
 def test_row_groups_are_read_as_one(tmp_path: Path) -> None:
     """A file written in chunks of 2 and 4 rows holds the same table as one written at once."""
-    schema = transitions.schema(3, 2, dense_violation=True, facts=FACTS)
+    schema = parquet.schema(3, 2, dense_violation=True, facts=FACTS)
     pieces = [{k: v[rows] for k, v in columns().items()} for rows in (slice(2), slice(2, None))]
-    transitions.write_parquet(tmp_path / "chunks.parquet", schema, pieces)
-    transitions.write_parquet(tmp_path / "whole.parquet", schema, [columns()])
+    parquet.write_parquet(tmp_path / "chunks.parquet", schema, pieces)
+    parquet.write_parquet(tmp_path / "whole.parquet", schema, [columns()])
     assert pq.ParquetFile(tmp_path / "chunks.parquet").num_row_groups == 2
     chunks, whole = (
-        transitions.load(tmp_path / name, None, timeouts_are_terminal=True)
+        loading.load(tmp_path / name, None, timeouts_are_terminal=True)
         for name in ("chunks.parquet", "whole.parquet")
     )
-    for one, other in zip(chunks, whole, strict=True):
+    assert chunks.violations is None
+    assert whole.violations is None
+    for one, other in zip(jax.tree.leaves(chunks), jax.tree.leaves(whole), strict=True):
         np.testing.assert_array_equal(one, other, strict=True)
 
 
 def test_facts_are_kept(written: Callable) -> None:
     """The task's facts come back from the file's metadata, where they stand as JSON."""
-    assert transitions.facts_of(written()) == FACTS
-    table = transitions.read_table(written(), ())
+    assert parquet.facts_of(written()) == FACTS
+    table = parquet.read_table(written(), ())
     assert json.loads(table.schema.metadata[b"fisor"]) == FACTS
 
 
-def test_without_labels_h_is_zero(written: Callable) -> None:
-    """A stage that does not need h gets zeros, not the file's own dense violations."""
-    loaded = transitions.load(written(), None, timeouts_are_terminal=True)
-    np.testing.assert_array_equal(loaded.violations, np.zeros(ROWS, np.float32), strict=True)
+def test_without_labels_there_is_no_h(written: Callable) -> None:
+    """A stage that does not need h gets none, not the file's own dense violations."""
+    assert loading.load(written(), None, timeouts_are_terminal=True).violations is None
+
+
+def test_only_the_fields_asked_for_are_kept(written: Callable) -> None:
+    """The others are None, which a training neither moves nor holds."""
+    loaded = loading.load(written(), None, timeouts_are_terminal=True)
+    kept = loaded.only("actions", "costs")
+    assert [name for name, values in kept._asdict().items() if values is not None] == [
+        "actions",
+        "costs",
+    ]
+    assert kept.costs is loaded.costs
 
 
 @pytest.mark.parametrize(
@@ -148,17 +162,17 @@ def test_timeouts_are_terminal_or_not(
     timeouts_are_terminal: bool, terminals: list[int], written: Callable
 ) -> None:
     """Row 4 ends in either case; row 2, a timeout, only where timeouts count as ends."""
-    loaded = transitions.load(written(), None, timeouts_are_terminal)
+    loaded = loading.load(written(), None, timeouts_are_terminal)
     assert np.flatnonzero(loaded.terminals).tolist() == terminals
 
 
-@pytest.mark.parametrize("name", [*transitions.VECTORS, *transitions.SCALARS])
+@pytest.mark.parametrize("name", [*parquet.VECTORS, *parquet.SCALARS])
 def test_missing_column_is_named(name: str, rewritten: Callable) -> None:
     """Each column that `load` needs is asked for by name."""
     refused(rewritten(**{name: None}), f"column `{name}` is missing")
 
 
-@pytest.mark.parametrize("name", transitions.VECTORS)
+@pytest.mark.parametrize("name", parquet.VECTORS)
 def test_rows_of_another_length_are_named(name: str, rewritten: Callable) -> None:
     """In a column of lists, the first row that is longer than row 0 is named with both lengths."""
     rows = [[0.0, 1.0, 2.0]] * ROWS
@@ -171,7 +185,7 @@ def test_lists_of_equal_lengths_are_read(rewritten: Callable) -> None:
     """A column of lists whose type does not fix the length reads like one whose type does."""
     actions = columns()["action"]
     path = rewritten(action=pa.array(actions.tolist(), pa.list_(pa.float32())))
-    loaded = transitions.load(path, None, timeouts_are_terminal=True)
+    loaded = loading.load(path, None, timeouts_are_terminal=True)
     np.testing.assert_array_equal(loaded.actions, actions, strict=True)
 
 
@@ -185,7 +199,7 @@ def test_next_observation_of_another_length_is_named(rewritten: Callable) -> Non
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", [*transitions.VECTORS, "reward"])
+@pytest.mark.parametrize("name", [*parquet.VECTORS, "reward"])
 def test_row_that_is_not_finite_is_named(name: str, value: float, written: Callable) -> None:
     """NaN and infinity are found in the last entry of row 3."""
     refused(written(**changed(name, 3, value)), f"row 3 of `{name}` is NaN or infinite")
@@ -288,14 +302,14 @@ def test_bad_labels_are_named(written: Callable, labelled: Callable, tmp_path: P
 
 def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
     """When a chunk fails, neither the file nor a part of it stays."""
-    schema = transitions.schema(3, 2, dense_violation=True, facts=FACTS)
+    schema = parquet.schema(3, 2, dense_violation=True, facts=FACTS)
 
     def chunks() -> object:
         yield columns()
         raise InputError("the second chunk")
 
     with pytest.raises(InputError, match=re.escape("the second chunk")):
-        transitions.write_parquet(tmp_path / "Toy.parquet", schema, chunks())
+        parquet.write_parquet(tmp_path / "Toy.parquet", schema, chunks())
     assert list(tmp_path.iterdir()) == []
 
 

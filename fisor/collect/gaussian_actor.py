@@ -1,4 +1,4 @@
-"""The learner's policy as a worker runs it: in NumPy, so that no worker loads JAX."""
+"""The learner's policy in NumPy: it acts in the simulators' processes, which do not load JAX."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

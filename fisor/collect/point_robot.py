@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fisor.envs import point_robot
-from fisor.envs.point_robot_truth import brake_and_turn, braking_actions
+from fisor.envs.point_robot import dynamics
+from fisor.envs.point_robot.truth import brake_and_turn, braking_actions
 
 Array = jax.Array
 Actor = Callable[[Array, Any, Array], tuple[Array, Any]]  # (states, its state, key) -> actions
@@ -85,7 +85,7 @@ def safest_manoeuvre(states: Array) -> tuple[Array, Array]:
     manoeuvres = jnp.asarray(_manoeuvres())
     worst, edge = jax.vmap(brake_and_turn, in_axes=(None, 0))(states, manoeuvres)
     hazard_risk = jnp.maximum(worst + SAFETY_MARGIN, 0.0)
-    edge_risk = jnp.maximum(edge - point_robot.HALF_WIDTH + SAFETY_MARGIN, 0.0)
+    edge_risk = jnp.maximum(edge - dynamics.HALF_WIDTH + SAFETY_MARGIN, 0.0)
     risk = 100.0 * hazard_risk + edge_risk  # no edge is worth a hazard
     safest = risk.argmin(axis=0)
     return risk.min(axis=0), braking_actions(states, manoeuvres[safest, 0])
@@ -107,10 +107,10 @@ def wanted_action(states: Array, style: Style) -> Array:
     Returns:
         `[B, 2]` actions, not clipped.
     """
-    to_goal = jnp.asarray(point_robot.GOAL_CENTRE) - states[:, :2]
+    to_goal = jnp.asarray(dynamics.GOAL_CENTRE) - states[:, :2]
     aim = goal_aim = jnp.arctan2(to_goal[:, 1], to_goal[:, 0])
     nearest = jnp.full(states.shape[0], jnp.inf)
-    for centre in point_robot.HAZARD_CENTRES:
+    for centre in dynamics.HAZARD_CENTRES:
         offset = jnp.asarray(centre) - states[:, :2]
         distance = jnp.linalg.norm(offset, axis=-1)
         bearing = jnp.arctan2(offset[:, 1], offset[:, 0])
@@ -118,8 +118,8 @@ def wanted_action(states: Array, style: Style) -> Array:
         half_width = jnp.arcsin(jnp.clip(style.clearance / distance, 0.0, 1.0))
         blocks = (jnp.abs(beside) < half_width) & (distance < jnp.linalg.norm(to_goal, axis=-1))
         tangent = bearing + jnp.where(beside >= 0, half_width, -half_width)
-        tangent = jnp.where(distance < point_robot.HAZARD_RADIUS, bearing + jnp.pi, tangent)
-        first = (blocks | (distance < point_robot.HAZARD_RADIUS)) & (distance < nearest)
+        tangent = jnp.where(distance < dynamics.HAZARD_RADIUS, bearing + jnp.pi, tangent)
+        first = (blocks | (distance < dynamics.HAZARD_RADIUS)) & (distance < nearest)
         aim = jnp.where(first, tangent, aim)
         nearest = jnp.where(first, distance, nearest)
     heading, velocity = states[:, 3], states[:, 2]
@@ -141,14 +141,14 @@ def competent_action(states: Array, style: Style, key: Array) -> Array:
     Returns:
         `[B, 2]` actions in [-1, 1].
     """
-    noise = EXPLORATION_NOISE * jax.random.normal(key, (states.shape[0], point_robot.ACTION_DIM))
+    noise = EXPLORATION_NOISE * jax.random.normal(key, (states.shape[0], dynamics.ACTION_DIM))
     wanted = jnp.clip(wanted_action(states, style) + noise, -1.0, 1.0)
-    after = point_robot.step(states, wanted).state
+    after = dynamics.step(states, wanted).state
     risk_after, _ = safest_manoeuvre(after)
     _, evading = safest_manoeuvre(states)
     # Inside a hazard, the way out is driven and not braked.
-    depth = point_robot.violation(states)
-    outwards = point_robot.violation(after) <= depth
+    depth = dynamics.violation(states)
+    outwards = dynamics.violation(after) <= depth
     leaving = (depth > -SAFETY_MARGIN) & (outwards | (jnp.abs(states[:, 2]) <= LEAST_SPEED))
     return jnp.where(((risk_after > 0) & ~leaving)[:, None], evading, wanted)
 
@@ -159,12 +159,12 @@ def _roll(starts: Array, actor_state: Any, act: Actor, key: Array) -> tuple:
     def one(carry: tuple, key: Array) -> tuple[tuple, tuple]:
         states, over, actor_state = carry
         actions, actor_state = act(states, actor_state, key)
-        result = point_robot.step(states, actions)
+        result = dynamics.step(states, actions)
         ended = over | result.terminated
         kept = jnp.where(ended[:, None], states, result.state)
         return (kept, ended, actor_state), (states, actions, result, over)
 
-    keys = jax.random.split(key, point_robot.HORIZON_STEPS)
+    keys = jax.random.split(key, dynamics.HORIZON_STEPS)
     start = (starts, jnp.zeros(starts.shape[0], bool), actor_state)
     return jax.lax.scan(one, start, keys)[1]
 
@@ -179,7 +179,7 @@ def competent_batch(key: Array) -> tuple:
     def act(states: Array, style: Style, key: Array) -> tuple[Array, Style]:
         return competent_action(states, style, key), style
 
-    return _roll(point_robot.sample_starts(start_key, BATCH_EPISODES), style, act, roll_key)
+    return _roll(dynamics.sample_starts(start_key, BATCH_EPISODES), style, act, roll_key)
 
 
 @jax.jit
@@ -192,7 +192,7 @@ def random_batch(key: Array) -> tuple:
     start_key, first_key, roll_key = jax.random.split(key, 3)
 
     def draw(key: Array) -> Array:
-        normal = jax.random.normal(key, (BATCH_EPISODES, point_robot.ACTION_DIM))
+        normal = jax.random.normal(key, (BATCH_EPISODES, dynamics.ACTION_DIM))
         return jnp.clip(normal, -1.0, 1.0)
 
     def act(states: Array, held: Array, key: Array) -> tuple[Array, Array]:
@@ -201,19 +201,19 @@ def random_batch(key: Array) -> tuple:
         actions = jnp.where(change, draw(action_key), held)
         return actions, actions
 
-    starts = point_robot.sample_starts(start_key, BATCH_EPISODES)
+    starts = dynamics.sample_starts(start_key, BATCH_EPISODES)
     return _roll(starts, draw(first_key), act, roll_key)
 
 
 def _episodes(batch: tuple, limit: int) -> Episodes:
     """The batch's episodes one after another, `limit` transitions at most."""
     states, actions, result, over = batch
-    violations = np.asarray(point_robot.violation(states))
-    observations = np.asarray(point_robot.observe(states))
-    next_observations = np.asarray(point_robot.observe(result.state))
+    violations = np.asarray(dynamics.violation(states))
+    observations = np.asarray(dynamics.observe(states))
+    next_observations = np.asarray(dynamics.observe(result.state))
     lengths = (~np.asarray(over)).sum(axis=0)
     timeouts = np.zeros(over.shape, bool)
-    cut_by_time = lengths == point_robot.HORIZON_STEPS
+    cut_by_time = lengths == dynamics.HORIZON_STEPS
     timeouts[-1] = cut_by_time & ~np.asarray(result.terminated)[-1]
     fields = (
         *(observations, actions, next_observations, result.reward, result.cost),

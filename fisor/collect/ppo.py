@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from fisor.collect.advantages import estimate_advantages, standardised
 from fisor.collect.gaussian_actor import LARGEST_INPUT, mlp
 from fisor.collect.pid import Multiplier, control
 
@@ -23,7 +24,6 @@ MINIBATCH = 500
 RATIO_CLIP = 0.2
 KL_STOP = 0.03  # epochs end when the policy has moved so far
 LEARNING_RATE = 5e-4
-TRACE_DECAY = 0.95  # lambda of generalised advantage estimation
 FIRST_LOG_STD, LEAST_LOG_STD = -0.5, -2.5
 SCALE_DECAY = 0.9  # of the running size of rewards and costs
 LEAST_SCALE = 0.05
@@ -114,40 +114,6 @@ def init(key: Array, observation_dim: int, action_dim: int, schedule: int | Arra
     )
 
 
-def estimate_advantages(
-    rewards: Array,
-    values: Array,
-    next_values: Array,
-    terminals: Array,
-    ends: Array,
-    discount: float | Array,
-) -> Array:
-    """Generalised advantage estimation (Schulman et al. 2016, Eq. 16), for rewards or costs.
-
-    A_t = delta_t + gamma lambda A_{t+1} within an episode, where
-    delta_t = r_t + gamma V(s_{t+1}) - V(s_t), with V(s_{t+1}) = 0 for a terminal state.
-
-    Args:
-        rewards: `[steps]`.
-        values: `[steps]` of the states before each step.
-        next_values: `[steps]` of those after it.
-        terminals: `[steps]` bool, whether the state after it ends the episode.
-        ends: `[steps]` bool, whether the episode ends after it, for whatever reason.
-        discount: gamma.
-
-    Returns:
-        `[steps]`.
-    """
-    deltas = rewards + discount * jnp.where(terminals, 0.0, next_values) - values
-
-    def back(later: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
-        delta, end = step
-        advantage = delta + jnp.where(end, 0.0, discount * TRACE_DECAY * later)
-        return advantage, advantage
-
-    return jax.lax.scan(back, jnp.float32(0), (deltas, ends), reverse=True)[1]
-
-
 def _normal(state: LearnerState, observation: Array) -> Array:
     inputs = (observation - state.mean) / observation_std(state)
     return jnp.clip(inputs, -LARGEST_INPUT, LARGEST_INPUT)
@@ -161,10 +127,6 @@ def observation_std(state: LearnerState) -> Array:
 
 def _value(layers: Layers, inputs: Array) -> Array:
     return mlp(layers, inputs, jnp.tanh)[0]
-
-
-def _standardised(values: Array) -> Array:
-    return (values - values.mean()) / (values.std() + 1e-6)
 
 
 def _log_probability(mean: Array, log_std: Array, action: Array) -> Array:
@@ -264,7 +226,7 @@ def _rows(
         estimate = jax.vmap(partial(estimate_advantages, discount=discount))(
             signal / scales[index], values, next_values, batch.terminals, ends
         )
-        advantages.append(_standardised(estimate))
+        advantages.append(standardised(estimate))
         targets.append(estimate + values)
     advantage = (advantages[0] - multiplier * advantages[1]) / (1 + multiplier)
     means = jax.vmap(jax.vmap(partial(mlp, networks.actor, tanh=jnp.tanh)))(inputs)

@@ -5,7 +5,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from fisor.envs.simulators import SimulatedEnv, Transition, import_simulator, quiet
+from fisor.envs.simulators import SimulatedEnv, Transition, importing, quiet
+from fisor.envs.suites import Suite
 from fisor.errors import InputError
 
 FAR_ABOVE_METRES = 50.0
@@ -24,7 +25,8 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
     Raises:
         InputError: the simulator cannot be imported, or has no such environment.
     """
-    import_simulator("bullet_safety_gym.envs.builder", "bullet-safety-gym")
+    with importing("bullet-safety-gym"):
+        import bullet_safety_gym.envs.builder  # noqa: F401 (registers the environments)
     try:
         with quiet():
             builder = gymnasium.make(environment, disable_env_checker=True).unwrapped
@@ -85,3 +87,6 @@ class BulletSimulator:
                 self._client.setJointMotorControl2(
                     self._agent.body_id, joint, mode, targetVelocity=0.0, force=0.0
                 )
+
+
+SUITE = Suite(title="Bullet-Safety-Gym", make=make)

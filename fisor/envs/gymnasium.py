@@ -1,4 +1,4 @@
-"""Any environment of gymnasium's registry whose steps report a cost; README.md here shows how."""
+"""Any environment of gymnasium's registry whose steps report a cost."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 
 from fisor.envs.simulators import SimulatedEnv, Transition, quiet
+from fisor.envs.suites import Suite
 from fisor.errors import InputError
 
 
@@ -65,3 +66,6 @@ class RegisteredSimulator:
     def close(self) -> None:
         """Release what the environment holds."""
         self._registered.close()
+
+
+SUITE = Suite(title="Other environments", make=make)

@@ -14,7 +14,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from fisor.envs.simulators import SimulatedEnv, Transition, import_simulator, quiet
+from fisor.envs.simulators import SimulatedEnv, Transition, importing, quiet
+from fisor.envs.suites import Suite
 from fisor.errors import InputError
 
 ROADS = {"easy": ("SCS", 0), "medium": ("XST", 100), "hard": ("TRO", 200)}  # blocks, seed
@@ -42,9 +43,9 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
     known = {road + traffic: (road, traffic) for road in ROADS for traffic in TRAFFIC_DENSITY}
     if environment not in known:
         raise InputError(f"MetaDrive has no task `{environment}`; there are: {', '.join(known)}")
-    with _gymnasium_for_gym():
-        envs = import_simulator("metadrive.envs", "metadrive-simulator")
-    from metadrive.engine.engine_utils import engine_initialized
+    with _gymnasium_for_gym(), importing("metadrive-simulator"):
+        from metadrive import envs
+        from metadrive.engine.engine_utils import engine_initialized
 
     if engine_initialized():
         raise RuntimeError(
@@ -140,3 +141,6 @@ def _gymnasium_for_gym() -> Iterator[None]:
         for name in stand_ins:
             del sys.modules[name]
         sys.modules.update(kept)
+
+
+SUITE = Suite(title="MetaDrive", make=make, behaviour="driver", one_per_process=True)

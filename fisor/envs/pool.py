@@ -1,42 +1,24 @@
-"""Simulators in processes of their own: they step side by side, and one may fail without the rest.
+"""Simulators in processes of their own: they step side by side, and one may fail alone."""
 
-A process is started as `python -m fisor.envs.pool`. One of multiprocessing's would import the
-program's main module, and with it JAX, which no simulator needs.
-"""
-
-import contextlib
 import os
-import signal
-import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import connection
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium
 import numpy as np
 from tqdm import tqdm
 
-from fisor.envs import Episode, Outcome, make_environment
+from fisor.config.task import Environment
+from fisor.envs.process import Failure, Job, SimulatorProcess
+from fisor.envs.simulators import Transition
+from fisor.envs.suites import Episode, Outcome, make_environment, suite_of
 from fisor.errors import InputError
-from fisor.tasks import Task
 
-ONE_A_PROCESS = frozenset({"metadrive"})  # suites whose engine is its process's only one
 TIMEOUT_SECONDS = 300.0  # making MetaDrive's environments takes the longest: 9 s each on a core
-MOST_FAILURES = 3  # of the same episode
-
-
-class Reply(NamedTuple):
-    """What a process answers for one episode; an error leaves the rest out."""
-
-    observation: np.ndarray | None = None
-    reward: float = 0.0
-    cost: float = 0.0
-    over: bool = False
-    started: bool = False
-    error: str = ""
-    is_input_error: bool = False
+MOST_FAILURES = 3  # of the same episode or job
 
 
 class SimulatorPool:
@@ -48,14 +30,14 @@ class SimulatorPool:
 
     def __init__(
         self,
-        task: Task,
+        task: Environment,
         slots: int,
         *,
         processes: int | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
-        make: Callable[[Task], gymnasium.Env] = make_environment,
+        make: Callable[[Any], gymnasium.Env] = make_environment,
     ) -> None:
-        """Start the processes; each makes its environments when their first episodes start.
+        """Start the processes; each makes its environments when they are first used.
 
         Args:
             task: whose environment it is.
@@ -66,15 +48,14 @@ class SimulatorPool:
             make: makes an environment; a function that the processes can import.
         """
         if processes is None:
-            cores = len(os.sched_getaffinity(0))
-            processes = slots if task.suite in ONE_A_PROCESS else min(cores, slots)
+            processes = slots if suite_of(task).one_per_process else min(cores(), slots)
         self._task, self._timeout_seconds = task, timeout_seconds
         self._episodes: dict[int, Episode] = {}  # what each slot runs, or ran last
-        self._failures: Counter[Episode] = Counter()
-        self._workers: list[_Worker] = []
+        self._failures: Counter[Any] = Counter()
+        self._workers: list[SimulatorProcess] = []
         try:
             for first in range(processes):
-                self._workers.append(_Worker(task, make, range(first, slots, processes)))
+                self._workers.append(SimulatorProcess(task, make, range(first, slots, processes)))
         except BaseException:
             self.close()
             raise
@@ -108,7 +89,8 @@ class SimulatorPool:
         """
         self._episodes.update(starting)
         running = {*starting, *np.flatnonzero(stepping).tolist()}
-        replies: dict[int, Reply] = {}
+        started = set(starting)
+        results: dict[int, Transition] = {}
         for worker in self._workers:
             worker.send(
                 {
@@ -123,153 +105,99 @@ class SimulatorPool:
                 if ready and worker.pipe not in ready:
                     continue
                 slot = worker.unanswered[0]
-                reply = worker.receive() if ready else self._no_answer()
-                if reply.is_input_error:
-                    raise InputError(reply.error)
-                if not reply.error:
-                    replies[worker.unanswered.pop(0)] = reply
+                answer = worker.receive() if ready else self._no_answer()
+                if not isinstance(answer, Failure):
+                    results[worker.unanswered.pop(0)] = answer
                     continue
                 # What ended before the failure is done; the process's other episodes start again.
                 held = [
                     other
                     for other in worker.slots
-                    if other in running and not (other in replies and replies[other].over)
+                    if other in running and not (other in results and _over(results[other]))
                 ]
-                self._report(slot, reply.error, len(held) - 1)
+                episode = self._episodes[slot]
+                what = (
+                    f"seed {episode.seed}, episode {episode.episode} (reset seed "
+                    f"{episode.reset_seed})"
+                )
+                self._report(episode, what, answer, f"this episode and {len(held) - 1} more")
                 worker.start()
                 worker.send({other: self._episodes[other].reset_seed for other in held})
+                started |= set(held)
                 for other in held:
-                    replies.pop(other, None)
-        return _outcome(replies, stepping.size)
+                    results.pop(other, None)
+        return _outcome(results, started, stepping.size)
 
-    def _no_answer(self) -> Reply:
-        return Reply(error=f"no answer within {self._timeout_seconds:g} s")
+    def run(self, jobs: Sequence[Job]) -> list[Any]:
+        """Run jobs side by side, each in a whole process's environment.
 
-    def _report(self, slot: int, cause: str, others: int) -> None:
-        """Tell of a failure, which is an error if the episode has failed too often."""
-        episode = self._episodes[slot]
-        self._failures[episode] += 1
-        failures = self._failures[episode]
-        what = (
-            f"{self._task.name}: the simulator failed in seed {episode.seed}, episode "
-            f"{episode.episode} (reset seed {episode.reset_seed}): {cause}"
-        )
+        A job whose process dies or raises runs again, in a new one.
+
+        Returns:
+            What each job gives, in the order of `jobs`.
+
+        Raises:
+            InputError: what a job refuses; or one failed `MOST_FAILURES` times.
+        """
+        results: dict[int, Any] = {}
+        waiting = deque(enumerate(jobs))
+        idle, at_work = list(self._workers), dict[SimulatorProcess, int]()
+        while len(results) < len(jobs):
+            while idle and waiting:
+                worker = idle.pop()
+                at_work[worker], job = waiting.popleft()
+                worker.send({worker.slots[0]: job})
+            ready = connection.wait([worker.pipe for worker in at_work])
+            for worker in [worker for worker in at_work if worker.pipe in ready]:
+                index, answer = at_work[worker], worker.receive()
+                if isinstance(answer, Failure):
+                    self._report(("job", index), f"job {index}", answer, "this job")
+                    worker.start()
+                    worker.send({worker.slots[0]: jobs[index]})
+                    continue
+                results[at_work.pop(worker)] = answer
+                idle.append(worker)
+        return [results[index] for index in range(len(jobs))]
+
+    def _no_answer(self) -> Failure:
+        return Failure(f"no answer within {self._timeout_seconds:g} s")
+
+    def _report(self, who: Any, what: str, failure: Failure, again: str) -> None:
+        """Log a failure, which is an error if it is for the user or has happened too often."""
+        if failure.is_input_error:
+            raise InputError(failure.cause)
+        self._failures[who] += 1
+        failures = self._failures[who]
+        text = f"{self._task.name}: the simulator failed in {what}: {failure.cause}"
         if failures >= MOST_FAILURES:
             raise InputError(
-                f"{what}; it failed {failures} times. Another `evaluation_seed` gives other "
-                "episodes"
+                f"{text}; it failed {failures} times. Another seed (`evaluation_seed`, or the seed "
+                "of the task's `acquire`) gives other episodes"
             )
-        tqdm.write(
-            f"{what}; its process starts anew, and in it this episode and {others} more",
-            file=sys.stderr,
-        )
+        tqdm.write(f"{text}; its process starts anew, and in it {again}", file=sys.stderr)
 
 
-class _Worker:
-    """A process, and the slots whose environments it holds.
-
-    Attributes:
-        slots: those slots.
-        unanswered: the ones whose reply is to come, in order; the first is being worked on.
-    """
-
-    def __init__(self, task: Task, make: Callable[[Task], gymnasium.Env], slots: range) -> None:
-        self.slots = slots
-        self.unanswered: list[int] = []
-        self._task, self._make = task, make
-        self._process: subprocess.Popen | None = None
-        self.start()
-
-    def start(self) -> None:
-        """Start the process; an older one ends."""
-        self.end()
-        self.pipe, theirs = connection.Pipe()
-        # A group of its own: Ctrl-C is for the parent, whose end then ends the process. As with
-        # multiprocessing, it finds modules where this process does.
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "fisor.envs.pool", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                process_group=0,
-            )
-        self._send((self._task, self._make))
-
-    def end(self) -> None:
-        """End the process, whatever it does."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self.pipe.close()
-            self._process = None
-
-    def send(self, orders: Mapping[int, int | np.ndarray]) -> None:
-        """Have slots reset (to a seed) or step (with an action)."""
-        self.unanswered = list(orders)
-        if orders:
-            self._send(orders)
-
-    def _send(self, message: Any) -> None:
-        with contextlib.suppress(OSError):  # a process that has died is noticed by its silence
-            self.pipe.send(message)
-
-    def receive(self) -> Reply:
-        """The next reply; if the process has died, how."""
-        try:
-            return Reply(*self.pipe.recv())
-        except (EOFError, OSError):
-            assert self._process is not None
-            self._process.kill()
-            status = self._process.wait()
-            cause = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-            return Reply(error=f"its process ended ({cause})")
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
-def _outcome(replies: Mapping[int, Reply], slots: int) -> Outcome:
-    first = next(iter(replies.values())).observation
-    assert first is not None
+def _over(result: Transition) -> bool:
+    return result.terminated or result.truncated
+
+
+def _outcome(results: Mapping[int, Transition], started: set[int], slots: int) -> Outcome:
+    observation_dim = next(iter(results.values())).observation.size
     outcome = Outcome(
-        observations=np.zeros((slots, first.size), np.float32),
+        observations=np.zeros((slots, observation_dim), np.float32),
         rewards=np.zeros(slots),
         costs=np.zeros(slots),
         over=np.zeros(slots, bool),
-        started=np.zeros(slots, bool),
+        started=np.isin(np.arange(slots), list(started)),
         reached_goal=None,
     )
-    for slot, reply in replies.items():
-        outcome.observations[slot] = reply.observation
-        outcome.rewards[slot], outcome.costs[slot] = reply.reward, reply.cost
-        outcome.over[slot], outcome.started[slot] = reply.over, reply.started
+    for slot, result in results.items():
+        outcome.observations[slot] = result.observation
+        outcome.rewards[slot], outcome.costs[slot] = result.reward, result.cost
+        outcome.over[slot] = _over(result)
     return outcome
-
-
-def _work(pipe: connection.Connection) -> None:
-    """A process's life: carry out orders until the parent goes or something fails."""
-    task, make = pipe.recv()
-    environments: dict[int, gymnasium.Env] = {}
-    while True:
-        for slot, order in pipe.recv().items():
-            try:
-                if slot not in environments:
-                    environments[slot] = make(task)
-                reply = _carry_out(environments[slot], order)
-            except Exception as error:
-                text = str(error) if isinstance(error, InputError) else repr(error)
-                pipe.send(tuple(Reply(error=text, is_input_error=isinstance(error, InputError))))
-                return
-            pipe.send(tuple(reply))
-
-
-def _carry_out(environment: gymnasium.Env, order: int | np.ndarray) -> Reply:
-    if not isinstance(order, np.ndarray):
-        return Reply(environment.reset(seed=order)[0], started=True)
-    observation, reward, terminated, truncated, info = environment.step(order)
-    return Reply(observation, float(reward), float(info["cost"]), terminated or truncated)
-
-
-if __name__ == "__main__":
-    # Left without a parent, the pipe is at its end; then there is nothing more to do.
-    with contextlib.suppress(EOFError, OSError):
-        _work(connection.Connection(int(sys.argv[1])))

@@ -10,7 +10,8 @@ import gymnasium
 import numpy as np
 import yaml
 
-from fisor.envs.simulators import SimulatedEnv, Transition, import_simulator, quiet
+from fisor.envs.simulators import SimulatedEnv, Transition, importing, quiet
+from fisor.envs.suites import Suite
 from fisor.errors import InputError
 
 
@@ -27,11 +28,12 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
     Raises:
         InputError: the simulator cannot be imported, or has no such environment.
     """
-    with _array_defaults_allowed():
+    with _array_defaults_allowed(), importing("safety-gymnasium"):
         # Not the package alone: it is the builder that imports the tasks' dataclasses.
-        import_simulator("safety_gymnasium.builder", "safety-gymnasium")
-    _replace_sky(import_simulator("safety_gymnasium.world", "safety-gymnasium"))
-    registration = import_simulator("safety_gymnasium.utils.registration", "safety-gymnasium")
+        import safety_gymnasium.builder  # noqa: F401
+        from safety_gymnasium import world
+        from safety_gymnasium.utils import registration
+    _replace_sky(world)
     if environment not in registration.safe_registry:
         raise InputError(f"safety-gymnasium has no environment `{environment}`")
     with quiet():
@@ -110,3 +112,6 @@ def _with_factories(cls: type) -> type:
         if isinstance(default, np.ndarray):
             setattr(cls, name, dataclasses.field(default_factory=default.copy))
     return cls
+
+
+SUITE = Suite(title="Safety-Gymnasium", make=make)

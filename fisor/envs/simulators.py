@@ -2,13 +2,11 @@
 
 import contextlib
 import ctypes
-import importlib
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 import gymnasium
@@ -162,11 +160,11 @@ def quiet() -> Iterator[None]:
             logging.getLogger().removeHandler(handler)
 
 
-def import_simulator(module: str, package: str) -> ModuleType:
-    """Import a simulator's module without its banners and warnings.
+@contextlib.contextmanager
+def importing(package: str) -> Iterator[None]:
+    """Import a simulator inside of the block without its banners and warnings.
 
     Args:
-        module: such as `safety_gymnasium.builder`.
         package: the name under which it is installed, for the message.
 
     Raises:
@@ -174,7 +172,7 @@ def import_simulator(module: str, package: str) -> ModuleType:
     """
     try:
         with quiet():
-            return importlib.import_module(module)
+            yield
     except Exception as error:  # not ImportError alone: some fail within, on other releases
         raise InputError(
             f"the simulator {package} cannot be imported ({type(error).__name__}: {error}); "

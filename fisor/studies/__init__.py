@@ -1,1 +1,1 @@
-"""Studies: a file each, its experiments run through DVC's queue, a table and a figure of them."""
+"""Studies: one file each, its experiments run by DVC, a table and a figure of them."""

@@ -8,13 +8,14 @@ from typing import Any
 
 import yaml
 
+from fisor.config.yaml_files import shown_value
 from fisor.errors import InputError
 from fisor.studies import page, running
 from fisor.studies.study import load_study
 
 
 def main() -> None:
-    """Run a study's experiments through DVC's queue, then write its table and figure.
+    """Run a study's experiments, then write its table and figure.
 
     Experiments that ran before with the same code and parameters are not run again.
     """
@@ -38,11 +39,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print(
-            "stopped waiting; the queue goes on in the background (`dvc queue stop --kill` ends "
-            "it), and the same command goes on from here",
-            file=sys.stderr,
-        )
+        print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
     sys.exit(0 if all_done else 1)
 
@@ -55,7 +52,7 @@ def _run(path: Path, tasks: tuple[str, ...], changes: dict[str, Any], out: Path)
     done, failed = running.run(Path(), experiments)
     words = ["python", "-m", "fisor.studies", str(path)]
     words += [word for task in tasks for word in ("--task", task)]
-    words += [w for k, v in changes.items() for w in ("-S", f"{k}={running.shown_value(v)}")]
+    words += [w for k, v in changes.items() for w in ("-S", f"{k}={shown_value(v)}")]
     folder = out / "-".join([study.name, *tasks])
     page.write_page(folder, Path(), study, experiments, done, failed, shlex.join(words))
     print(f"{folder / 'README.md'}: {len(done)} of {len(experiments)} experiments")

@@ -1,5 +1,6 @@
 """The paper's claims on PointRobot, where the truth is known: seen or not, by paired seeds."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -7,10 +8,10 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from fisor import regions
 from fisor.errors import InputError
-from fisor.revision import Revision, region_truths
-from fisor.statistics import LEVEL
+from fisor.evaluation import regions
+from fisor.evaluation.intervals import LEVEL
+from fisor.report.revision import RegionTruths, Revision, region_truths
 
 RULE = (
     "Seen: the 95 % interval of the difference lies wholly on the claimed side of 0. Opposite "
@@ -51,10 +52,10 @@ def paired_difference(higher: np.ndarray, lower: np.ndarray) -> Difference:
 
 def _agreement(field: str) -> Callable[[Revision, str, str], np.ndarray]:
     def measure(revision: Revision, task: str, method: str) -> np.ndarray:
-        truths = region_truths()
+        truths = _truths(revision, task)
         seeds = [
             [getattr(regions.agreement(v, truths[where].true_violation), field) for v in values]
-            for where, values in revision.region_values(task).items()
+            for where, values in revision.region_values(task, truths).items()
         ]
         return np.mean(seeds, axis=0)
 
@@ -62,8 +63,15 @@ def _agreement(field: str) -> Callable[[Revision, str, str], np.ndarray]:
 
 
 def _feasible_share(revision: Revision, task: str, method: str) -> np.ndarray:
-    shares = [(values <= 0).mean(axis=1) for values in revision.region_values(task).values()]
-    return np.mean(shares, axis=0)
+    regions_of_slices = revision.region_values(task, _truths(revision, task)).values()
+    return np.mean([(values <= 0).mean(axis=1) for values in regions_of_slices], axis=0)
+
+
+def _truths(revision: Revision, task: str) -> RegionTruths:
+    truth = revision.truth(task)
+    if truth is None:
+        raise InputError(f"{revision.name}: nothing is known of {task}'s true feasible region")
+    return region_truths(truth)
 
 
 def _of_episodes(column: str, feasible: bool | None) -> Callable[[Revision, str, str], np.ndarray]:
@@ -90,16 +98,15 @@ MEASURES: Mapping[str, Callable[[Revision, str, str], np.ndarray]] = {
     "feasible share of the plane": _feasible_share,
     "episodes with a violation": _of_episodes("violated", None),
     "violation from feasible starts": _of_episodes("violated", True),
+    "violating steps": _of_episodes("violating_steps", None),
     "violating steps from infeasible starts": _of_episodes("violating_steps", False),
-    "normalised cost": _of_episodes("normalised_cost", None),
-    "normalised cost from infeasible starts": _of_episodes("normalised_cost", False),
 }
 
 
 def checked_claims(
     claims: Any, revisions: Mapping[str, tuple[Revision, str, str]]
 ) -> list[dict[str, Any]]:
-    """A row a claim.
+    """One row per claim.
 
     Args:
         claims: of the study.
@@ -118,7 +125,11 @@ def checked_claims(
 
     rows = []
     for claim in claims:
-        row = claim._asdict() | {"lower_values": None, "higher_values": None, "difference": None}
+        row = dataclasses.asdict(claim) | {
+            "lower_values": None,
+            "higher_values": None,
+            "difference": None,
+        }
         if claim.lower in revisions and claim.higher in revisions:
             lower, higher = values(claim.measure, claim.lower), values(claim.measure, claim.higher)
             row["lower_values"], row["higher_values"] = lower, higher

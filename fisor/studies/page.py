@@ -1,23 +1,25 @@
 """A study's page: README.md with its command, table.md, table.csv and figure.png."""
 
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import polars as pl
 
-from fisor import report
+from fisor.config.files import load_task, without_effect
+from fisor.envs.suites import suite_of
+from fisor.envs.truth import Truth
 from fisor.errors import InputError
-from fisor.outputs import whole_directory
-from fisor.revision import Revision, experiment_commits, region_truths
+from fisor.hardware import processor
+from fisor.outputs import atomic_directory
+from fisor.report.plane import region_rows
+from fisor.report.report import figure_2_episodes
+from fisor.report.revision import Revision, experiment_commits, region_truths
 from fisor.studies import claims, pictures, tables
-from fisor.studies.running import Failure, described
-from fisor.studies.study import Experiment, Study
-from fisor.tasks import OVERRIDABLE, load_task
+from fisor.studies.running import Failure
+from fisor.studies.study import Experiment, Study, described
 
-ON_POINT_ROBOT = ("regions", "trajectories", "claims")  # figures that need the plane and its truth
+OF_TRUTH = ("regions", "trajectories", "claims")  # figures that need the plane and its truth
 
 
 def refuse_tasks_without_truth(
@@ -25,10 +27,10 @@ def refuse_tasks_without_truth(
 ) -> None:
     """Raise `InputError` if the study's figure cannot be drawn of one of its tasks."""
     for e in experiments:
-        if load_task(e.task, tasks_path).suite != "point_robot" and study.figure in ON_POINT_ROBOT:
+        if suite_of(load_task(e.task, tasks_path)).truth is None and study.figure in OF_TRUTH:
             raise InputError(
-                f"study {study.name}: `figure: {study.figure}` needs a true feasible region, which "
-                f"{e.task} lacks; only tasks of the suite point_robot have one"
+                f"study {study.name}: `figure: {study.figure}` needs a true feasible region, and "
+                f"nothing is known of {e.task}'s"
             )
 
 
@@ -60,7 +62,7 @@ def write_page(
             f"study {study.name}: no experiment succeeded, so there is nothing to show"
         )
     finished = [e for e in experiments if e.name in done]
-    with ExitStack() as stack, whole_directory(out) as folder:
+    with ExitStack() as stack, atomic_directory(out) as folder:
         revisions = {
             e.name: stack.enter_context(Revision(repository, e.name, done[e.name]))
             for e in finished
@@ -101,17 +103,28 @@ def _table_and_figure(
     elif study.figure == "lines":
         pictures.lines(picture, study, long)
     elif study.figure == "regions":
-        learned = {label: revisions[e.name].region_values(e.task) for label, e in by_label.items()}
-        pictures.region_rows(picture, region_truths(), learned)
+        truths = region_truths(_truth(revisions, finished))
+        learned = {
+            label: revisions[e.name].region_values(e.task, truths) for label, e in by_label.items()
+        }
+        region_rows(picture, truths, learned)
     else:
         first = {
             label: revisions[e.name].rollouts(e.task, e.method).filter(pl.col("seed") == 0)
             for label, e in by_label.items()
         }
-        episodes = {label: report.figure_2_episodes(rows) for label, rows in first.items()}
-        pictures.trajectory_rows(picture, episodes)
+        episodes = {label: figure_2_episodes(rows) for label, rows in first.items()}
+        pictures.trajectory_rows(picture, _truth(revisions, finished).plane, episodes)
     failed = [e for e in experiments if e.name not in revisions]
     return tables.study_table(study, failed, long)
+
+
+def _truth(revisions: Mapping[str, Revision], finished: Sequence[Experiment]) -> Truth:
+    """What is known of the plane, which all of the study's tasks share."""
+    first = finished[0]
+    truth = revisions[first.name].truth(first.task)
+    assert truth is not None
+    return truth
 
 
 def _label(experiment: Experiment, experiments: Sequence[Experiment]) -> str:
@@ -150,35 +163,18 @@ def _readme(
         f"{table}\nBrackets hold 95 % intervals over seeds and start states. The same figures, a "
         "row each: [table.csv](table.csv).\n",
         f"## How it was made\n\n```console\n$ {command}\n```\n\n"
-        f"On {os.cpu_count()} processors ({_processor()}). Each experiment is params.yaml and "
+        f"On {processor()}. Each experiment is params.yaml and "
         "tasks.yaml of this commit with these changes; one named after another study is shared "
         "with it.\n",
         tables.markdown(listed),
     ]
-    if ignored := without_effect(experiments, repository / "tasks.yaml"):
+    ignored = {
+        f"{key} on {e.task}": True
+        for e in experiments
+        for key in without_effect(load_task(e.task, repository / "tasks.yaml"), e.changes)
+    }
+    if ignored:
         parts.append(f"Without effect, since overrides in tasks.yaml win: {', '.join(ignored)}.\n")
     for name, failure in failed.items():
         parts.append(f"`{name}` failed:\n\n```\n{failure.tail}\n```\n")
     return "\n".join(parts)
-
-
-def without_effect(experiments: Sequence[Experiment], tasks_path: Path) -> list[str]:
-    """The changed parameters that a task overrides in every stage that it may override them in."""
-    found = {}
-    for e in experiments:
-        overrides = load_task(e.task, tasks_path).overrides
-        for key in e.changes:
-            stages = [stage for stage, allowed in OVERRIDABLE.items() if key in allowed]
-            if stages and all(key in overrides.get(stage, {}) for stage in stages):
-                found[f"{key} on {e.task}"] = True
-    return list(found)
-
-
-def _processor() -> str:
-    """The processor's name, as Linux knows it."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.machine()

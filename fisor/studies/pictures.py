@@ -11,11 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fisor import plots
-from fisor.regions import Slice, SliceTruth
-from fisor.studies.study import Study, shown_value
+from fisor.config.yaml_files import shown_value
+from fisor.envs.truth import Plane
+from fisor.report import plane as planes
+from fisor.report import plots
+from fisor.report.plots import COLOURS
+from fisor.studies.study import Study
 
-COLOURS = ("#4c86bd", "#d98c3f", "#59a859", "#c8433c", "#8068a8", "#7a5c46")
 PANEL_INCHES = 2.7
 SAFE_COST = 1.0
 
@@ -44,7 +46,7 @@ def bars(path: Path, study: Study, long: pl.DataFrame) -> None:
         long: from `fisor.studies.tables.long_table`.
     """
     tasks = long["task"].unique(maintain_order=True).to_list()
-    variants = list(study.variants)
+    variants = list(study.points)
     width = 0.8 / len(variants)
     inches = max(3.2, 0.9 + 0.28 * len(tasks) * (len(variants) + 1))
     # Panels of many tasks stand one above the other.
@@ -131,7 +133,7 @@ def _line(axes: Axes, study: Study, rows: pl.DataFrame, value: Any, place: int) 
     *others, along = study.grid
     points = [
         (x, variant)
-        for variant, point in study.variants.items()
+        for variant, point in study.points.items()
         if not others or point[others[0]] == value
         for x in [study.grid[along].index(point[along])]
     ]
@@ -145,48 +147,16 @@ def _line(axes: Axes, study: Study, rows: pl.DataFrame, value: Any, place: int) 
     )  # fmt: skip
 
 
-def region_rows(
-    path: Path,
-    truths: Mapping[Slice, SliceTruth],
-    learned: Mapping[str, Mapping[Slice, np.ndarray]],
-) -> None:
-    """The paper's Figures 1 and 6: feasible regions, a row a variant and a column a slice.
-
-    Args:
-        path: the picture to make.
-        truths: of each slice.
-        learned: variant -> slice -> `[seeds, n * n]` what is above 0 where it is infeasible.
-    """
-    with mpl.rc_context(plots.STYLE):
-        rows, columns = len(learned), len(truths)
-        figure = Figure(figsize=(2.25 * columns + 0.9, 2.3 * rows + 0.5))
-        panels = figure.subplots(rows, columns, squeeze=False)
-        for (variant, slices), row in zip(learned.items(), panels, strict=True):
-            for axes, (where, truth) in zip(row, truths.items(), strict=True):
-                plots.region_panel(axes, where, truth, slices[where])
-            row[0].set_ylabel(variant)
-        for axes in panels[1:].ravel():
-            axes.set_title("")
-        figure.colorbar(
-            panels[0, -1].collections[0], ax=panels[:, -1], shrink=0.75 / rows**0.5,
-            label="learned value, first seed",
-        )  # fmt: skip
-        handles = [
-            Line2D([], [], color=plots.LEARNED, label="learned boundary, a line a seed"),
-            Line2D([], [], color=plots.TRUE, ls="--", label="true boundary, all manoeuvres"),
-            Line2D([], [], color=plots.TRUE, ls=":", label="paper's truth, one manoeuvre a hazard"),
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
-        plots.save(figure, path)
-
-
 def trajectory_rows(
-    path: Path, episodes: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]]
+    path: Path,
+    plane: Plane,
+    episodes: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]],
 ) -> None:
     """The paper's Figure 2: trajectories, a row a variant.
 
     Args:
         path: the picture to make.
+        plane: the task's.
         episodes: variant -> episodes from feasible and from infeasible starts, each `[steps, 3]`.
     """
     with mpl.rc_context(plots.STYLE):
@@ -194,9 +164,9 @@ def trajectory_rows(
         panels = figure.subplots(len(episodes), 2, squeeze=False)
         for (variant, both), row in zip(episodes.items(), panels, strict=True):
             for axes, start, chosen in zip(row, ("feasible", "infeasible"), both, strict=True):
-                plots.trajectory_panel(axes, f"From {start} starts", chosen)
+                planes.trajectory_panel(axes, plane, f"From {start} starts", chosen)
             row[0].set_ylabel(variant)
-        plots.trajectory_legend(figure)
+        planes.trajectory_legend(figure)
         plots.save(figure, path)
 
 

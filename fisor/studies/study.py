@@ -5,39 +5,35 @@ import hashlib
 import itertools
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import yaml
-
+from fisor.config.checking import checked
+from fisor.config.section import Section, setting
+from fisor.config.yaml_files import read_yaml, shown_value
+from fisor.envs.suites import SUITES, suite
 from fisor.errors import InputError
-from fisor.regions import Agreement
-from fisor.tables import POINT_ROBOT_RESULTS, SIMULATOR_RESULTS
-from fisor.tasks import read_yaml
+from fisor.evaluation.regions import Agreement
+from fisor.methods import BASELINES
+from fisor.studies.claims import MEASURES
 
-# Figures of metrics.json that a study may show; a task that lacks one has a dash there.
-COLUMNS = (
-    *dict.fromkeys(name.replace(" ", "_") for name in (*POINT_ROBOT_RESULTS, *SIMULATOR_RESULTS)),
-    *(f"mean_{field}" for field in Agreement._fields),
-    "mean_feasible_value",
-)
-FIGURES = ("bars", "lines", "regions", "trajectories", "claims")
 NAME_LENGTH = 200  # of an experiment: it becomes a file of Git's
 
-_REQUIRED = {"title": str, "reproduces": str, "about": str, "tasks": list, "figure": str}
-_OPTIONAL = {
-    "method": str,
-    "params": dict,
-    "variants": dict,
-    "grid": dict,
-    "rows": str,
-    "columns": list,
-    "paper": str,
-    "claims": list,
-}
+
+@cache
+def known_columns() -> tuple[str, ...]:
+    """Figures of metrics.json that a study may show; a task that lacks one has a dash there."""
+    results = [result for name in SUITES for result in suite(name).results]
+    return (
+        *dict.fromkeys(result.name.replace(" ", "_") for result in results),
+        *(f"mean_{field}" for field in Agreement._fields),
+        "mean_feasible_value",
+    )
 
 
-class Claim(NamedTuple):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Claim(Section):
     """A claim of the paper: one figure is lower in one variant than in another.
 
     Attributes:
@@ -59,7 +55,7 @@ class Experiment(NamedTuple):
     Attributes:
         name: DVC's name of it, after what it changes.
         task: the only task in its `run`.
-        method: the only method in its `methods`.
+        method: the only one of its `policies` and `baselines`.
         variant: the study's word for it.
         changes: `-S` keys (`tau`, `tasks.yaml:PointRobot.horizon_steps`) to values.
     """
@@ -71,9 +67,9 @@ class Experiment(NamedTuple):
     changes: Mapping[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Study:
-    """One file of studies/.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study(Section):
+    """One file of studies/; `grid` or `variants`, and `claims` for their figure alone.
 
     Attributes:
         name: the file's name without its ending.
@@ -81,31 +77,66 @@ class Study:
         reproduces: the paper's table or figure.
         about: what to look for.
         tasks: in tasks.yaml.
+        figure: what is drawn.
         method: whose policies are shown; a variant's `method` goes before it.
         params: what every experiment changes.
         variants: what each one changes beyond that; a grid's points are variants, too.
         grid: parameter -> its values; empty where the file names the variants itself.
-        rows: what is a row of the table, `variants` or `tasks`.
+        rows: what is a row of the table.
         columns: names of metrics.json, such as `normalised_reward`.
-        figure: one of `FIGURES`.
-        paper: a CSV file beside the study with the paper's figures; None where it has none.
+        paper: a CSV file with the paper's figures, in the file beside it; None where it has none.
         claims: what to check, for the figure `claims`.
     """
 
     name: str
-    title: str
-    reproduces: str
-    about: str
-    tasks: tuple[str, ...]
-    method: str
-    params: Mapping[str, Any]
-    variants: Mapping[str, Mapping[str, Any]]
-    grid: Mapping[str, tuple[Any, ...]]
-    rows: str
-    columns: tuple[str, ...]
-    figure: str
-    paper: Path | None
-    claims: tuple[Claim, ...]
+    title: str = setting(min_length=1)
+    reproduces: str = setting(min_length=1)
+    about: str = setting(min_length=1)
+    tasks: tuple[str, ...] = setting(min_length=1)
+    figure: Literal["bars", "lines", "regions", "trajectories", "claims"] = setting()
+    method: str = "FISOR"
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    grid: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    rows: Literal["variants", "tasks"] = "variants"
+    columns: tuple[str, ...] = ()
+    paper: str | None = None
+    claims: tuple[Claim, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what the types cannot tell."""
+        if bool(self.variants) == bool(self.grid):
+            raise ValueError("`variants` or `grid`: one of the two is needed, and not both")
+        if empty := [key for key, values in self.grid.items() if not values]:
+            raise ValueError(f"`grid.{empty[0]}` must be a list of values")
+        if self.figure == "lines" and not 1 <= len(self.grid) <= 2:
+            raise ValueError("`figure: lines` needs a `grid` of one or two parameters")
+        if self.figure in ("bars", "lines") and not self.columns:
+            raise ValueError("`columns` is missing")
+        if (self.figure == "claims") != bool(self.claims):
+            raise ValueError("`claims` and `figure: claims` belong together")
+        for column in self.columns:
+            if column not in known_columns():
+                raise ValueError(f"`columns` has `{column}`, none of {', '.join(known_columns())}")
+        for claim in self.claims:
+            if claim.measure not in MEASURES:
+                known = ", ".join(MEASURES)
+                raise ValueError(f"`{claim.measure}` is no measure of a claim; known: {known}")
+            for variant in (claim.lower, claim.higher):
+                if variant not in self.points:
+                    known = ", ".join(self.points)
+                    raise ValueError(f"a claim names `{variant}`; the variants are: {known}")
+
+    @property
+    def points(self) -> Mapping[str, Mapping[str, Any]]:
+        """The variants; of a grid every combination, the last parameter fastest."""
+        if self.variants:
+            return self.variants
+        combinations = (
+            dict(zip(self.grid, point, strict=True))
+            for point in itertools.product(*self.grid.values())
+        )
+        return {described(point): point for point in combinations}
 
     def experiments(
         self, tasks: tuple[str, ...], changes: Mapping[str, Any]
@@ -121,7 +152,7 @@ class Study:
             InputError: two experiments would have one name, or a name would be too long.
         """
         made: dict[str, Experiment] = {}
-        for task, (variant, own) in itertools.product(tasks or self.tasks, self.variants.items()):
+        for task, (variant, own) in itertools.product(tasks or self.tasks, self.points.items()):
             own = dict(own)
             method = own.pop("method", self.method)
             named = {**({"method": method} if method != self.method else {}), **own}
@@ -134,9 +165,18 @@ class Study:
             if name in made or len(name) > NAME_LENGTH:
                 reason = "two experiments have this name" if name in made else "it is too long"
                 raise InputError(f"study {self.name}: cannot name an experiment `{name}`: {reason}")
-            setting = {**self.params, **own, **changes, "run": [task], "methods": [method]}
-            made[name] = Experiment(name, task, method, variant, setting)
+            runs = {"run": [task], "policies": [method], "baselines": []}
+            if method in BASELINES:
+                runs |= {"policies": [], "baselines": [method]}
+            made[name] = Experiment(
+                name, task, method, variant, {**self.params, **own, **changes, **runs}
+            )
         return tuple(made.values())
+
+
+def described(point: Mapping[str, Any]) -> str:
+    """`-S` changes on one line."""
+    return ", ".join(f"{key} = {shown_value(value)}" for key, value in point.items())
 
 
 def _word(change: tuple[str, Any]) -> str:
@@ -144,12 +184,6 @@ def _word(change: tuple[str, Any]) -> str:
     key, value = change
     text = f"{key.split('.')[-1].split(':')[-1]}={shown_value(value)}"
     return re.sub(r"[^A-Za-z0-9_.=+]+", "_", text).strip("_.").replace("..", "_")
-
-
-def shown_value(value: Any) -> str:
-    """A parameter's value as YAML writes it on one line: `true`, `0.8`, `[BallRun, CarRun]`."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
-    return text.removesuffix("...\n").strip()
 
 
 def load_study(path: str | Path) -> Study:
@@ -160,90 +194,10 @@ def load_study(path: str | Path) -> Study:
             is referred to is not there, or the paper's file is missing.
     """
     path = Path(path)
-    values = read_yaml(path)
-
-    def refuse(key: str, reason: str) -> InputError:
-        return InputError(f"{path}: `{key}` {reason}")
-
-    for key, value in values.items():
-        kind = (_REQUIRED | _OPTIONAL).get(key)
-        if kind is None:
-            known = ", ".join(_REQUIRED | _OPTIONAL)
-            raise InputError(f"{path}: unknown key `{key}`; known: {known}")
-        if not value or not isinstance(value, kind):
-            words = {str: "a text", list: "a list of one or more", dict: "`key: value` lines"}
-            raise refuse(key, f"must be {words[kind]}, not {value!r}")
-    for key in _REQUIRED:
-        if key not in values:
-            raise refuse(key, "is missing")
-    if values["figure"] not in FIGURES:
-        raise refuse("figure", f"must be one of {', '.join(FIGURES)}, not {values['figure']!r}")
-    rows = values.get("rows", "variants")
-    if rows not in ("variants", "tasks"):
-        raise refuse("rows", f"must be variants or tasks, not {rows!r}")
-    if ("variants" in values) == ("grid" in values):
-        raise refuse("variants", "or `grid`: one of the two is needed, and not both")
-    for key, entry in values.get("variants", {}).items():
-        if not isinstance(entry, dict):
-            raise refuse(f"variants.{key}", f"must be {{parameter: value, ...}}, not {entry!r}")
-    for key, entry in values.get("grid", {}).items():
-        if not isinstance(entry, list) or not entry:
-            raise refuse(f"grid.{key}", f"must be a list of values, not {entry!r}")
-    if values["figure"] == "lines" and not 1 <= len(values.get("grid", {})) <= 2:
-        raise refuse("figure", "lines needs a `grid` of one or two parameters")
-    if values["figure"] in ("bars", "lines") and "columns" not in values:
-        raise refuse("columns", "is missing")
-    if (values["figure"] == "claims") != ("claims" in values):
-        raise refuse("claims", "and `figure: claims` belong together")
-    for column in values.get("columns", ()):
-        if column not in COLUMNS:
-            raise refuse("columns", f"has `{column}`, which is none of {', '.join(COLUMNS)}")
-    grid = {key: tuple(entry) for key, entry in values.get("grid", {}).items()}
-    variants = values["variants"] if "variants" in values else _points(grid)
-    claims = tuple(_claim(path, entry, variants) for entry in values.get("claims", ()))
-    paper = path.with_name(values["paper"]) if "paper" in values else None
-    if paper is not None and not paper.exists():
-        raise refuse("paper", f"names {paper}, which is not there")
-    return Study(
-        name=path.stem,
-        title=values["title"],
-        reproduces=values["reproduces"],
-        about=values["about"].strip(),
-        tasks=tuple(values["tasks"]),
-        method=values.get("method", "FISOR"),
-        params=values.get("params", {}),
-        variants=variants,
-        grid=grid,
-        rows=rows,
-        columns=tuple(values.get("columns", ())),
-        figure=values["figure"],
-        paper=paper,
-        claims=claims,
-    )
-
-
-def _points(grid: Mapping[str, tuple[Any, ...]]) -> dict[str, dict[str, Any]]:
-    """Every combination, the last parameter fastest."""
-    combinations = (
-        dict(zip(grid, point, strict=True)) for point in itertools.product(*grid.values())
-    )
-    return {
-        ", ".join(f"{key} = {shown_value(value)}" for key, value in point.items()): point
-        for point in combinations
-    }
-
-
-def _claim(path: Path, entry: Any, variants: Mapping[str, Any]) -> Claim:
-    from fisor.studies.claims import MEASURES  # it reads results, so it imports much
-
-    if not isinstance(entry, dict) or set(entry) != set(Claim._fields):
-        raise InputError(f"{path}: each of `claims` must have exactly {', '.join(Claim._fields)}")
-    claim = Claim(**{key: str(value) for key, value in entry.items()})
-    if claim.measure not in MEASURES:
-        known = ", ".join(MEASURES)
-        raise InputError(f"{path}: `{claim.measure}` is no measure of a claim; known: {known}")
-    for variant in (claim.lower, claim.higher):
-        if variant not in variants:
-            known = ", ".join(variants)
-            raise InputError(f"{path}: a claim names `{variant}`; the variants are: {known}")
-    return claim
+    study = checked(Study, {**read_yaml(path), "name": path.stem}, path)
+    if study.paper is None:
+        return study
+    paper = path.with_name(study.paper)
+    if not paper.exists():
+        raise InputError(f"{path}: `paper` names {paper}, which is not there")
+    return dataclasses.replace(study, paper=str(paper))

@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 
-from fisor.statistics import Estimate
+from fisor.evaluation.intervals import Estimate
+from fisor.report.tables import NONE, markdown, shown
 from fisor.studies.claims import RULE
 from fisor.studies.study import Experiment, Study
-from fisor.tables import NONE, markdown, shown
 
 FAILED = "failed"
 LONG = {

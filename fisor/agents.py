@@ -1,0 +1,203 @@
+"""What acts: all that evaluation, and a user's program, know of a method.
+
+A policy's folder has `trained/`, which a training stage wrote (parameters, and a configuration that
+names the method), and `acting.json`, how it acts, which stage evaluate wrote when it ran it so.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fisor.errors import InputError
+from fisor.methods import method_module
+from fisor.nn import checkpoint
+
+Array = jax.Array
+
+TRAINED, ACTING = "trained", "acting.json"
+
+
+class Step(NamedTuple):
+    """What an agent sees of one episode before it acts.
+
+    Attributes:
+        observation: `[obs_dim]` of the state that it acts in.
+        reward: `[]` of its last step; 0 at an episode's first.
+        cost: `[]` of that step, so of this state; 0 at an episode's first.
+        time: `[]` int32, steps done in this episode.
+    """
+
+    observation: Any
+    reward: Any
+    cost: Any
+    time: Any
+
+
+class Agent(NamedTuple):
+    """Something that acts in one episode; callers vmap.
+
+    Attributes:
+        params: pytree of arrays, stacked along a leading `[seeds]` axis.
+        action_dim: entries of an action.
+        initial_memory: () -> what it remembers before an episode's first step, a pytree of arrays;
+            `()` if it acts by the observation alone.
+        act: (params of one seed, memory, step, key) -> (action `[action_dim]` in [-1, 1], memory).
+            Consumes the key.
+        feasible_value: (params of one seed, observations `[B, obs_dim]`) -> V_h `[B]`; None for a
+            method that has none.
+    """
+
+    params: Any
+    action_dim: int
+    initial_memory: Callable[[], Any]
+    act: Callable[[Any, Any, Step, Array], tuple[Array, Any]]
+    feasible_value: Callable[[Any, Array], Array] | None = None
+
+    @property
+    def seeds(self) -> int:
+        """The number of training seeds."""
+        return jax.tree.leaves(self.params)[0].shape[0]
+
+
+def module_of(trained: str | Path) -> ModuleType:
+    """The module of the method that a folder's policy was trained by.
+
+    Raises:
+        InputError: the folder is no policy, or names a method that there is not.
+    """
+    return method_module(str(checkpoint.load_config(trained).get("agent")))
+
+
+def load_agent(trained: str | Path, acting: Mapping[str, Any]) -> Agent:
+    """Read what a training stage wrote.
+
+    Args:
+        trained: its folder.
+        acting: the values of the method's acting parameters.
+
+    Raises:
+        InputError: the folder is no whole policy, or names a method that there is not.
+        ValueError: an acting parameter is unknown, missing or out of range.
+    """
+    config, module = checkpoint.load_config(trained), module_of(trained)
+    names = module.Acting.names()
+    for name in (*acting, *names):
+        if name not in names or name not in acting:
+            state = "is missing" if name in names else "is unknown"
+            known = ", ".join(names) or "none"
+            raise ValueError(f"acting parameter {name} {state}; {config['agent']} has: {known}")
+    return module.agent(Path(trained), config, module.Acting(**acting))
+
+
+class Policy:
+    """One trained seed, ready to act in B episodes at once; made by `load_policy`."""
+
+    def __init__(self, agent: Agent, seed: int) -> None:
+        """Compile `agent` for one of its seeds; `load_policy` calls this."""
+        self._agent = agent
+        self._params = jax.tree.map(lambda stacked: stacked[seed], agent.params)
+        self._act = jax.jit(jax.vmap(agent.act, in_axes=(None, 0, 0, 0)))
+        self._feasible_value = agent.feasible_value and jax.jit(agent.feasible_value)
+
+    def initial_memory(self, episodes: int) -> Any:
+        """What the policy remembers before the first step of so many episodes, for `step`."""
+        memory = self._agent.initial_memory()
+        return jax.tree.map(lambda leaf: jnp.stack([leaf] * episodes), memory)
+
+    def step(self, memory: Any, step: Step, key: Array) -> tuple[Array, Any]:
+        """Act in B episodes.
+
+        Args:
+            memory: from `initial_memory`, or from the step before. Where an episode begins anew, so
+                must its memory.
+            step: what is seen, each field with a leading `[B]`.
+            key: a JAX key, consumed; the same key gives the same actions.
+
+        Returns:
+            `[B, action_dim]` actions in [-1, 1], and the memory for the next step.
+        """
+        seen = Step(*(jnp.asarray(field) for field in step))
+        keys = jax.random.split(key, seen.observation.shape[0])
+        return self._act(self._params, memory, seen, keys)
+
+    def act(self, observations: np.ndarray | Array, key: Array) -> Array:
+        """Choose actions by observations alone.
+
+        Args:
+            observations: `[B, obs_dim]`.
+            key: a JAX key, consumed; the same key gives the same actions.
+
+        Returns:
+            `[B, action_dim]` actions in [-1, 1].
+
+        Raises:
+            TypeError: the policy acts on what it remembers of its episode; `step` is for that.
+        """
+        if jax.tree.leaves(self._agent.initial_memory()):
+            raise TypeError("this policy remembers its episode: use initial_memory() and step()")
+        observations = jnp.asarray(observations, jnp.float32)
+        none = jnp.zeros(observations.shape[0])
+        step = Step(observations, none, none, none.astype(jnp.int32))
+        return self.step(self._agent.initial_memory(), step, key)[0]
+
+    def feasible_value(self, observations: np.ndarray | Array) -> Array:
+        """V_h of `[B, obs_dim]` observations, `[B]`: at most 0 means feasible (Definition 2).
+
+        Raises:
+            TypeError: the policy's method learns no feasible value.
+        """
+        if self._feasible_value is None:
+            raise TypeError("this policy's method learns no feasible value")
+        return self._feasible_value(self._params, jnp.asarray(observations, jnp.float32))
+
+
+def load_policy(directory: str | Path, seed: int = 0, **acting: Any) -> Policy:
+    """Load a trained policy, which acts as it was evaluated; needs neither DVC nor the dataset.
+
+    Args:
+        directory: a policy's folder, such as data/policy/PointRobot/FISOR.
+        seed: which training seed acts, from 0.
+        acting: other acting parameters than it was evaluated with, such as N=4.
+
+    Returns:
+        An object with `act`, `step` and `feasible_value`.
+
+    Raises:
+        InputError: the folder is no whole policy.
+        ValueError: there is no such seed, or an acting parameter is unknown or out of range.
+    """
+    directory = Path(directory)
+    agent = load_agent(directory / TRAINED, read_acting(directory) | acting)
+    if not 0 <= seed < agent.seeds:
+        raise ValueError(f"seed must be 0 to {agent.seeds - 1} in {directory}, not {seed}")
+    return Policy(agent, seed)
+
+
+def read_acting(directory: Path) -> dict[str, Any]:
+    """The acting parameters that a policy was evaluated with; none if it was not.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    path = directory / ACTING
+    if not path.exists():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: must hold a JSON object")
+    return values
+
+
+def write_acting(path: Path, acting: Mapping[str, Any]) -> None:
+    """Write a policy's acting parameters."""
+    text = json.dumps(dict(acting), indent=2, sort_keys=True) + "\n"
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Methods that learn by themselves: one module each, found by its name in `fisor.methods`."""

@@ -1,0 +1,73 @@
+"""What the stages that make the data are told: acquire, convert and label."""
+
+import dataclasses
+
+from fisor.config.section import Section, setting
+from fisor.config.task import Acquire, Environment, Scored
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AcquireStage(Environment):
+    """All that stage acquire reads.
+
+    Attributes:
+        reference_returns: lowest and highest return of the dataset.
+        acquire: where it comes from.
+    """
+
+    reference_returns: tuple[float, float]
+    acquire: Acquire
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conversion(Section):
+    """Which rows and episodes are used.
+
+    Attributes:
+        drop_bad_rows: whether rows that cannot be used are left out; if not, they are refused.
+        data_share: share of the episodes (Figure 10).
+        data_share_seed: of their choice.
+        expert_return: only episodes of higher return (imitation, Appendix D.6); None takes all.
+    """
+
+    drop_bad_rows: bool = setting()
+    data_share: float = setting(ge=1e-6, le=1)
+    data_share_seed: int = setting(ge=0)
+    expert_return: float | None = setting()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConvertStage(Conversion, Scored):
+    """All that stage convert reads.
+
+    Attributes:
+        dense_violation: whether h comes from the dataset.
+        acquire: where the dataset comes from.
+    """
+
+    dense_violation: bool
+    acquire: Acquire
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Labels(Section):
+    """The sparse h.
+
+    Attributes:
+        M: h where the cost is positive; -1 elsewhere.
+    """
+
+    M: float = setting(gt=0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabelStage(Labels):
+    """All that stage label reads.
+
+    Attributes:
+        dense_violation: whether h comes from the dataset.
+        cost_limit: cost per episode.
+    """
+
+    dense_violation: bool
+    cost_limit: float

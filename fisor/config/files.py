@@ -1,0 +1,167 @@
+"""params.yaml and tasks.yaml as a whole, checked against the schema."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fisor.config.acting import Acting
+from fisor.config.checking import checked
+from fisor.config.evaluation import Evaluation
+from fisor.config.feasibility import Feasibility
+from fisor.config.layers import PARAMS, TASKS, task_entry
+from fisor.config.params import Params
+from fisor.config.policy import Policy
+from fisor.config.reward import Reward
+from fisor.config.section import Section
+from fisor.config.task import Task
+from fisor.config.training import Common
+from fisor.config.yaml_files import read_yaml
+from fisor.errors import InputError
+
+# What a task may set of params.yaml: how long and how large a run is, and the rates that go with
+# that. The method's own (tau, gamma, ...) are params.yaml's alone, so that `dvc exp run -S tau=0.8`
+# acts on every task.
+OVERRIDABLE = {schema.OVERRIDES: schema for schema in (Feasibility, Reward, Policy, Evaluation)}
+BASELINES = "baselines"  # what a task sets for all of them
+Schemas = tuple[type[Section], type[Section]]  # of training and of acting
+POLICY: Schemas = (Policy, Acting)
+
+
+def load_params(path: str | Path = PARAMS) -> Params:
+    """Read and check params.yaml.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The parameters, without what tasks and methods change.
+
+    Raises:
+        InputError: a key (named) is unknown, missing, of another type or out of range.
+    """
+    return checked(Params, read_yaml(path), path, say="parameter")
+
+
+def load_task(name: str, path: str | Path = TASKS) -> Task:
+    """Look a task up in the table.
+
+    Args:
+        name: the task's name, such as `PointRobot`.
+        path: tasks.yaml.
+
+    Returns:
+        The task.
+
+    Raises:
+        InputError: no such task (the message lists those there are), or its entry is not right.
+    """
+    entry = task_entry(name, read_yaml(path), path)
+    return checked(Task, {**entry, "name": name}, path, name)
+
+
+def check(
+    baselines: Mapping[str, Callable[[], Schemas]],
+    params_path: str | Path = PARAMS,
+    tasks_path: str | Path = TASKS,
+) -> Params:
+    """Check all that is told to the tasks and methods of `run`, `policies` and `baselines`.
+
+    Args:
+        baselines: the sections of every one that there is, by name; called if one of them runs.
+        params_path: params.yaml.
+        tasks_path: tasks.yaml.
+
+    Returns:
+        params.yaml.
+
+    Raises:
+        InputError: a key is unknown or missing, or a value is of another type or out of range.
+    """
+    params, values = load_params(params_path), read_yaml(params_path)
+    if unknown := [method for method in params.baselines if method not in baselines]:
+        known = ", ".join(baselines)
+        raise InputError(f"{params_path}: there is no baseline `{unknown[0]}`; there are: {known}")
+    schemas = {name: sections() for name, sections in baselines.items() if params.baselines}
+    running = dict.fromkeys(params.policies, POLICY)
+    running |= {method: schemas[method] for method in params.baselines}
+    complete: dict[tuple[str, type[Section]], dict[str, Any]] = {}
+    for method, sections in running.items():
+        for schema in sections:
+            # A policy is drawn from critics of as many seeds, and so on: what is common stays so.
+            allowed = [name for name in schema.names() if name not in Common.names()]
+            address = f"methods.{method}.{schema.METHOD_PART}"
+            own = params.methods[method][schema.METHOD_PART]
+            below = {name: values[name] for name in schema.names_from_params()}
+            complete[method, schema] = _over(schema, below, own, allowed, params_path, address)
+    sizes = {name for train, _ in schemas.values() for name in train.names_by_task()}
+    for name in params.run:
+        task = load_task(name, tasks_path)
+        check_overrides(task, values, tasks_path)
+        layer, address = task.overrides.get(BASELINES, {}), f"{name}.overrides.{BASELINES}"
+        for method in params.baselines:
+            _refuse_unknown(layer, sizes, tasks_path, address)
+            train, _ = schemas[method]
+            own = {key: value for key, value in layer.items() if key in train.names_by_task()}
+            _over(train, complete[method, train], own, own, tasks_path, address)
+    return params
+
+
+def check_overrides(task: Task, params: Mapping[str, Any], path: str | Path = TASKS) -> None:
+    """Check what a task overrides, but for the baselines.
+
+    Args:
+        task: the task.
+        params: the values of params.yaml.
+        path: tasks.yaml.
+
+    Raises:
+        InputError: a key is unknown, or a value is of another type or out of range.
+    """
+    for key, values in task.overrides.items():
+        address = f"{task.name}.overrides.{key}"
+        if key in OVERRIDABLE:
+            schema = OVERRIDABLE[key]
+            below = {name: params[name] for name in schema.names_from_params()}
+            _over(schema, below, values, schema.names_by_task(), path, address)
+        elif key != BASELINES:
+            known = ", ".join((*OVERRIDABLE, BASELINES))
+            raise InputError(f"{path}: unknown key `{address}`; known: {known}")
+
+
+def _over(
+    schema: type[Section],
+    below: Mapping[str, Any],
+    layer: Mapping[str, Any],
+    allowed: Iterable[str],
+    file: str | Path,
+    address: str,
+) -> dict[str, Any]:
+    """`layer` laid over the values below it, checked."""
+    _refuse_unknown(layer, allowed, file, address)
+    values = {**below, **layer}
+    checked(schema, values, file, address, say="parameter")
+    return values
+
+
+def _refuse_unknown(
+    layer: Iterable[str], allowed: Iterable[str], file: str | Path, address: str
+) -> None:
+    allowed = tuple(allowed)
+    if unknown := [name for name in layer if name not in allowed]:
+        known = ", ".join(allowed) or "none"
+        raise InputError(f"{file}: `{address}.{unknown[0]}` cannot be set there; known: {known}")
+
+
+def without_effect(task: Task, keys: Iterable[str]) -> list[str]:
+    """Those keys of params.yaml that a task overrides wherever it may.
+
+    Args:
+        task: the task.
+        keys: names in params.yaml.
+    """
+
+    def is_overridden(key: str) -> bool:
+        having = [name for name, schema in OVERRIDABLE.items() if key in schema.names_by_task()]
+        return bool(having) and all(key in task.overrides.get(name, {}) for name in having)
+
+    return [key for key in keys if is_overridden(key)]

@@ -1,0 +1,104 @@
+"""What a stage is told: params.yaml, over it the method's own entry, over both a task's overrides.
+
+Read as they stand: stage `code` has checked the files (`fisor.config.files`), by a library that a
+machine which only trains can do without.
+"""
+
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fisor.config.section import Section
+from fisor.config.yaml_files import read_yaml, shown_value
+from fisor.errors import InputError
+
+Schema = TypeVar("Schema", bound=Section)
+
+PARAMS, TASKS = "params.yaml", "tasks.yaml"
+
+
+def task_entry(name: str, table: Mapping[str, Any], path: str | Path = TASKS) -> Mapping[str, Any]:
+    """A task's mapping in tasks.yaml.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in table:
+        raise InputError(f"{path}: there is no task `{name}`; there are: {', '.join(table)}")
+    if not isinstance(table[name], Mapping):
+        raise InputError(f"{path}: `{name}` must hold `key: value` lines, not {table[name]!r}")
+    return table[name]
+
+
+def overridden(schema: type[Section], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What a task's entry overrides in a section."""
+    values = entry.get("overrides", {}).get(schema.OVERRIDES, {})
+    return {name: values[name] for name in schema.names_by_task() if name in values}
+
+
+def overrides_in_words(schema: type[Section], task: str, path: str | Path = TASKS) -> str:
+    """A line that says what a task overrides: `-S` of these does nothing there. Or nothing."""
+    values = overridden(schema, task_entry(task, read_yaml(path), path))
+    settings = ", ".join(f"{name} = {shown_value(value)}" for name, value in values.items())
+    return settings and f"{path} overrides for {task}: {settings}"
+
+
+def load(
+    schema: type[Schema],
+    task: str,
+    method: str = "",
+    params_path: str | Path = PARAMS,
+    tasks_path: str | Path = TASKS,
+) -> Schema:
+    """A section for a task and a method.
+
+    Args:
+        schema: the section's class.
+        task: a name in tasks.yaml.
+        method: a name in `methods` of params.yaml, of a section that methods set.
+        params_path: params.yaml.
+        tasks_path: tasks.yaml.
+
+    Raises:
+        InputError: there is no such task or method, or a key is unknown or missing.
+    """
+    params, entry = read_yaml(params_path), task_entry(task, read_yaml(tasks_path), tasks_path)
+    values = {name: params[name] for name in schema.names_from_params() if name in params}
+    if schema.METHOD_PART:
+        values |= method_part(params, method, schema.METHOD_PART, params_path)
+    values |= overridden(schema, entry)
+    facts = {**entry, "name": task, "method": method}
+    values |= {name: facts[name] for name in schema.names() if name in facts}
+    try:
+        return typed(schema, values)
+    except TypeError as error:  # a key is unknown or missing
+        raise InputError(f"{params_path}, {tasks_path}: {error}") from error
+
+
+def method_part(
+    params: Mapping[str, Any], method: str, part: str, path: str | Path = PARAMS
+) -> Mapping[str, Any]:
+    """A method's own values in params.yaml.
+
+    Raises:
+        InputError: it has no entry there.
+    """
+    try:
+        return params["methods"][method][part]
+    except (KeyError, TypeError):
+        raise InputError(f"{path}: `methods.{method}.{part}` is missing") from None
+
+
+def typed(kind: Any, value: Any) -> Any:
+    """YAML's values as a section's types: 1 as a number of type float, a list as a tuple."""
+    if isinstance(kind, type) and issubclass(kind, Section) and isinstance(value, Mapping):
+        kinds = typing.get_type_hints(kind)
+        return kind(**{name: typed(kinds.get(name), item) for name, item in value.items()})
+    if isinstance(kind, types.UnionType):
+        return None if value is None else typed(typing.get_args(kind)[0], value)
+    if typing.get_origin(kind) is tuple and isinstance(value, list):
+        inner = typing.get_args(kind)[0]
+        return tuple(typed(inner, item) for item in value)
+    return float(value) if kind is float and isinstance(value, int) else value

@@ -1,0 +1,54 @@
+"""params.yaml as a whole: every section's keys, and which tasks and methods run."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from fisor.config.acting import Acting
+from fisor.config.data import Conversion, Labels
+from fisor.config.evaluation import Evaluation
+from fisor.config.feasibility import Feasibility
+from fisor.config.policy import Policy
+from fisor.config.section import Section, setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment(Section):
+    """What runs.
+
+    Attributes:
+        run: tasks, by their names in tasks.yaml.
+        policies: what is drawn from the two critics: FISOR and its variants.
+        baselines: methods that learn by themselves.
+        methods: of each policy and baseline its parameters of training and of acting.
+        dataset_hosts: of DSRL's files, in the order in which they are tried.
+    """
+
+    run: tuple[str, ...] = setting(min_length=1)
+    policies: tuple[str, ...] = setting()
+    baselines: tuple[str, ...] = setting()
+    methods: Mapping[str, Mapping[str, Mapping[str, Any]]] = setting()
+    dataset_hosts: tuple[str, ...] = setting(min_length=1)
+
+    def __post_init__(self) -> None:
+        """Refuse what the types cannot tell."""
+        for name in ("run", "policies", "baselines", "dataset_hosts"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} must be a list without repeats, not {list(values)}")
+        if odd := [h for h in self.dataset_hosts if not h.startswith(("http://", "https://"))]:
+            raise ValueError(f"dataset_hosts must begin with http:// or https://, not {odd[0]!r}")
+        if both := sorted(set(self.policies) & set(self.baselines)):
+            raise ValueError(f"`{both[0]}` is both in policies and in baselines")
+        for method in (*self.policies, *self.baselines):
+            if method not in self.methods:
+                known = ", ".join(self.methods)
+                raise ValueError(f"`{method}` has no entry in methods, which has: {known}")
+        for method, entry in self.methods.items():
+            if entry.keys() != {"train", "act"}:
+                raise ValueError(f"methods.{method} must hold `train` and `act`")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Params(Experiment, Conversion, Labels, Feasibility, Policy, Acting, Evaluation):
+    """params.yaml, whose comments say what each key means."""

@@ -1,0 +1,67 @@
+"""What stage train_policy is told."""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+from fisor.config.section import setting
+from fisor.config.training import Training
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PolicyNetwork(Training):
+    """A policy's network, and the batches that it learns from.
+
+    Attributes:
+        policy: `diffusion`, or `gaussian` in its place (Table 3).
+        T: noise levels of the diffusion.
+        soft_update: share by which the moving average of the weights moves in each step.
+        policy_batch_size: rows a step.
+        policy_blocks: residual blocks of the score network; layers of the Gaussian.
+        policy_units: width of its residual stream; of the Gaussian's layers.
+        policy_dropout: share of a block's inputs dropped in training.
+    """
+
+    policy: Literal["diffusion", "gaussian"] = setting()
+    T: int = setting(ge=1, le=1000)
+    soft_update: float = setting(gt=0, lt=1, by_task=True)
+    policy_batch_size: int = setting(ge=1, by_task=True)
+    policy_blocks: int = setting(ge=1, le=64, by_task=True)
+    policy_units: int = setting(ge=1, le=65536, by_task=True)
+    policy_dropout: float = setting(ge=0, le=0.99, by_task=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Policy(PolicyNetwork):
+    """A policy that is drawn from the critics by weighted regression.
+
+    Attributes:
+        policy_weights: w of Eq. 13 (`fisor`), or an ablation's, see `fisor.policies.weights`.
+        feasible_temperature: alpha_1 of Eq. 13.
+        infeasible_temperature: alpha_2.
+        feasible_clip: largest weight where the state is feasible.
+        infeasible_clip: largest weight where it is not.
+        draw_by_weight: whether rows are drawn in proportion to w instead of weighing the loss.
+    """
+
+    OVERRIDES: ClassVar = "policy"
+    METHOD_PART: ClassVar = "train"
+
+    policy_weights: Literal["fisor", "feasible_only", "unconstrained", "imitation"] = setting()
+    feasible_temperature: float = setting(ge=0)
+    infeasible_temperature: float = setting(ge=0)
+    feasible_clip: float = setting(ge=1)
+    infeasible_clip: float = setting(ge=1)
+    draw_by_weight: bool = setting(by_task=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PolicyStage(Policy):
+    """All that the stage reads.
+
+    Attributes:
+        name: the task's.
+        method: what the policy is called, such as FISOR.
+    """
+
+    name: str
+    method: str

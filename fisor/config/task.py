@@ -1,0 +1,109 @@
+"""tasks.yaml: the facts of each task. The file's head says what each key means.
+
+The facts are data and not code so that DVC tracks them task by task: adding one reruns nothing
+else.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from fisor.config.section import Section, setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Environment(Section):
+    """What makes a task's environment.
+
+    Attributes:
+        name: the task's.
+        suite: who simulates it, a name in `fisor.envs.suites.SUITES`.
+        environment: its name in that suite.
+        horizon_steps: time limit of an episode.
+    """
+
+    name: str
+    suite: str
+    environment: str
+    horizon_steps: int = setting(ge=1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scored(Environment):
+    """What scores a task's episodes.
+
+    Attributes:
+        cost_limit: cost per episode at which the normalised cost is 1.
+        reference_returns: lowest and highest return of the dataset.
+    """
+
+    cost_limit: float = setting(ge=0)
+    reference_returns: tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Acquire(Section):
+    """Where a dataset comes from.
+
+    Attributes:
+        source: `dsrl` takes DSRL's `file`, `collect` makes one of its kind in the simulator.
+        file: its name at DSRL.
+        transitions: rows of a collection by PointRobot's script.
+        environment_steps: a collection by learners ends with the roll-out that reaches it.
+        episodes: how many of those seen the dataset keeps.
+        highest_cost: of an episode that it keeps.
+        seed: of everything random.
+        discount: of the learners; long tasks want more than the usual 0.99.
+    """
+
+    source: Literal["dsrl", "collect"]
+    file: str | None = dataclasses.field(default=None, metadata={"pattern": r"^\w[\w.-]*\.hdf5$"})
+    transitions: int | None = dataclasses.field(default=None, metadata={"ge": 2})
+    environment_steps: int | None = dataclasses.field(default=None, metadata={"ge": 1})
+    episodes: int | None = dataclasses.field(default=None, metadata={"ge": 1})
+    highest_cost: float | None = dataclasses.field(default=None, metadata={"gt": 0, "lt": 1e9})
+    seed: int | None = dataclasses.field(default=None, metadata={"ge": 0})
+    discount: float = dataclasses.field(default=0.99, metadata={"gt": 0, "lt": 1})
+
+    def __post_init__(self) -> None:
+        """Refuse an entry that lacks what its source needs."""
+        if self.source == "dsrl":
+            self.refuse_missing("file")
+        elif self.transitions is None:
+            self.refuse_missing("environment_steps", "episodes", "highest_cost", "seed")
+        else:
+            self.refuse_missing("seed")
+
+    def refuse_missing(self, *names: str) -> None:
+        """Raise `ValueError` if one of these keys is not given."""
+        if missing := [name for name in names if getattr(self, name) is None]:
+            raise ValueError(f"must hold `{missing[0]}` for `source: {self.source}`")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task(Scored):
+    """One entry of tasks.yaml.
+
+    Attributes:
+        paper: whether it stands in the paper's Table 1.
+        dense_violation: whether h comes from the dataset.
+        record_observations: whether evaluation keeps every observation.
+        acquire: where the dataset comes from.
+        overrides: of params.yaml: stage or baseline -> parameter -> value.
+    """
+
+    paper: bool = False
+    dense_violation: bool = False
+    record_observations: bool = False
+    acquire: Acquire
+    overrides: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse returns that cannot normalise."""
+        low, high = self.reference_returns
+        if not low < high:
+            raise ValueError(f"reference_returns must be [lowest, highest], not [{low}, {high}]")
+
+    def facts(self, section: type[Section]) -> dict[str, Any]:
+        """The task's values for those keys of a section that it has, by name."""
+        return {name: getattr(self, name) for name in section.names() if name in Task.names()}

@@ -1,0 +1,34 @@
+"""YAML: files read, and values written on one line."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fisor.errors import InputError
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is many times faster
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        InputError: the file cannot be read, or holds no mapping.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = yaml.load(file, Loader=LOADER)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not YAML ({error})") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: must hold `key: value` lines")
+    return values
+
+
+def shown_value(value: Any) -> str:
+    """A parameter's value as YAML writes it on one line: `true`, `0.8`, `[BallRun, CarRun]`."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
+    return text.removesuffix("...\n").strip()

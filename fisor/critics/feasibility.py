@@ -1,0 +1,114 @@
+"""What tells feasible states: the feasible values Q_h and V_h (Eq. 7-9), or a cost value (w/o HJ).
+
+The ablation without reachability (Table 2, Figure 1) learns Q_c and V_c, the discounted sum of the
+costs to come, and calls a state feasible where V_c is at most a threshold.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fisor.config.feasibility import Feasibility
+from fisor.critics import pair
+from fisor.critics.losses import bellman_target, expectile_loss
+from fisor.critics.pair import CriticRule, CriticState
+from fisor.data.transitions import Transitions
+
+COST_VALUE = "cost_value"
+
+init = pair.init
+
+
+def feasible_value_loss(q_h: jax.Array, v_h: jax.Array, tau: float) -> jax.Array:
+    """L_rev^tau(Q_h - V_h) (Eq. 8): pulls V_h to the lower tau-expectile of Q_h."""
+    return expectile_loss(v_h - q_h, tau)
+
+
+def feasible_target(
+    violation: jax.Array, next_value: jax.Array, terminal: jax.Array, gamma: float
+) -> jax.Array:
+    """(1 - gamma) h(s) + gamma max(h(s), V_h(s')) (Eq. 7 and 9); h(s) itself at the end.
+
+    Args:
+        violation: `[...]` h of the transition.
+        next_value: `[...]` V_h of the next state.
+        terminal: `[...]` bool, whether nothing follows (the released code's rule: the target is h).
+        gamma: discount, in (0, 1).
+
+    Returns:
+        `[...]` the regression target of Q_h.
+    """
+    target = (1 - gamma) * violation + gamma * jnp.maximum(violation, next_value)
+    return jnp.where(terminal, violation, target)
+
+
+def cost_target(
+    cost: jax.Array, next_value: jax.Array, terminal: jax.Array, gamma: float
+) -> jax.Array:
+    """The costs to come, c + gamma max(V_c(s'), 0); c itself at the end. Shapes as above.
+
+    Costs are never below 0, where the expectile, fed with itself, would drift.
+    """
+    return bellman_target(cost, jnp.maximum(next_value, 0.0), terminal, gamma)
+
+
+def rule(config: Feasibility) -> CriticRule:
+    """The twins' maximum and the reversed expectile (Eq. 8), for either value.
+
+    They differ in the target: the feasible Bellman operator's (Eq. 9) of h, or the costs to come.
+    """
+
+    def target(batch: Transitions, next_v: jax.Array) -> jax.Array:
+        if config.feasibility == COST_VALUE:
+            return cost_target(batch.costs, next_v, batch.terminals, config.gamma)
+        return feasible_target(batch.violations, next_v, batch.terminals, config.gamma)
+
+    return CriticRule(
+        twin=lambda q: q.max(axis=0),
+        value_loss=lambda q, v: feasible_value_loss(q, v, config.tau),
+        target=target,
+    )
+
+
+def learned_from(config: Feasibility, data: Transitions) -> Transitions:
+    """Only the fields that `update` reads: others would be moved, and take a device's memory."""
+    signal = "costs" if config.feasibility == COST_VALUE else "violations"
+    return data.only("observations", "actions", "next_observations", signal, "terminals")
+
+
+def update(config: Feasibility) -> pair.Update:
+    """A function (state, batch, key) -> (state, metrics), for `fit`."""
+    return pair.update(config, rule(config))
+
+
+def at_most_zero_is_feasible(config: Feasibility, states: CriticState) -> CriticState:
+    """The trained critic such that V of at most 0 means feasible, whichever value was learned.
+
+    Of a cost value the threshold is taken off, in the last layers' biases: V_c - threshold. So the
+    policy's weights, the choice among candidates and the report know one rule, V <= 0; advantages
+    and the safest candidate stay what they were.
+
+    Args:
+        config: feasibility and cost_value_threshold.
+        states: as trained, stacked along `[seeds]`.
+    """
+    if config.feasibility != COST_VALUE:
+        return states
+    last = f"Dense_{config.hidden_layers}"
+
+    def lowered(path: Any, leaf: Any) -> Any:
+        names = [entry.key for entry in path]
+        return leaf - config.cost_value_threshold if names[-2:] == [last, "bias"] else leaf
+
+    q_target, v = (
+        jax.tree_util.tree_map_with_path(lowered, tree) for tree in (states.q_target, states.v)
+    )
+    return states._replace(q_target=q_target, v=v)
+
+
+def checkpoint_config(config: Feasibility, data: Transitions) -> dict[str, Any]:
+    """What rebuilds the critic, and which value it is, for `pair.save`."""
+    threshold = config.cost_value_threshold if config.feasibility == COST_VALUE else 0.0
+    kind = {"feasibility": config.feasibility, "threshold": threshold}
+    return pair.checkpoint_config(config, data) | kind

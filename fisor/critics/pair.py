@@ -1,0 +1,139 @@
+"""The training that Q_h, V_h and Q_r, V_r share: twins, a state value, a target network, Adam."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from fisor.config.critics import Critic
+from fisor.critics.trained import CriticNetworks
+from fisor.data.transitions import Transitions
+from fisor.nn import checkpoint
+from fisor.nn.networks import forward
+from fisor.nn.optimiser import optimiser
+
+Array = jax.Array
+
+
+class CriticState(NamedTuple):
+    """What the training of one critic pair carries.
+
+    Attributes:
+        q: parameters of the twin action values.
+        v: parameters of the state value.
+        q_target: slowly moving average of `q`; it teaches V, weighs the policy's data and acts.
+        q_optimiser: Adam's state for `q`.
+        v_optimiser: Adam's state for `v`.
+    """
+
+    q: Any
+    v: Any
+    q_target: Any
+    q_optimiser: Any
+    v_optimiser: Any
+
+
+class CriticRule(NamedTuple):
+    """What tells the feasibility critic from the reward critic.
+
+    Attributes:
+        twin: takes the twins' `[2, B]` to `[B]`: the maximum for Q_h, the minimum for Q_r.
+        value_loss: (q, v) `[B]` -> `[B]`, Eq. 8 or Eq. 15.
+        target: (batch, next value `[B]`) -> `[B]`, Eq. 9 or Eq. 16.
+    """
+
+    twin: Callable[[Array], Array]
+    value_loss: Callable[[Array, Array], Array]
+    target: Callable[[Transitions, Array], Array]
+
+
+def training_networks(config: Critic) -> CriticNetworks:
+    """The networks as they are trained: of that size, by products of that precision."""
+    return CriticNetworks.of_size(
+        config.hidden_layers, config.hidden_units, config.product_precision
+    )
+
+
+def init(config: Critic, data: Transitions) -> Callable[[Array], CriticState]:
+    """A function from a key to the fresh state of one seed, for `fit`.
+
+    Args:
+        config: the networks' sizes.
+        data: anything with the dataset's observation and action sizes.
+    """
+    networks = training_networks(config)
+    adam = optimiser(config)
+
+    def fresh(key: Array) -> CriticState:
+        q, v = networks.init_params(key, data.observations.shape[-1], data.actions.shape[-1])
+        return CriticState(q=q, v=v, q_target=q, q_optimiser=adam.init(q), v_optimiser=adam.init(v))
+
+    return fresh
+
+
+Update = Callable[
+    [CriticState, tuple[Transitions, Any], Array], tuple[CriticState, dict[str, Array]]
+]
+
+
+def update(config: Critic, rule: CriticRule) -> Update:
+    """A function (state, batch, key) -> (state, metrics), for `fit`.
+
+    It takes one gradient step on V, then one on Q (Algorithm 1), then moves the target a little.
+    The metrics are both losses and the means of Q and V.
+
+    Args:
+        config: sizes, learning rate and soft update.
+        rule: feasibility's or reward's.
+    """
+    networks = training_networks(config)
+    adam = optimiser(config)
+
+    def step(
+        state: CriticState, batch: tuple[Transitions, Any], key: Array
+    ) -> tuple[CriticState, dict[str, Array]]:
+        del key  # drawing the batch was all the randomness there is
+        rows, _ = batch
+        q_taught = rule.twin(forward(networks.q, state.q_target, rows.observations, rows.actions))
+
+        def v_loss(v_params: Any) -> tuple[Array, Array]:
+            v = forward(networks.v, v_params, rows.observations)
+            return rule.value_loss(q_taught, v).mean(), v.mean()
+
+        (v_loss_mean, v_mean), gradient = jax.value_and_grad(v_loss, has_aux=True)(state.v)
+        change, v_optimiser = adam.update(gradient, state.v_optimiser)
+        v = optax.apply_updates(state.v, change)
+
+        target = rule.target(rows, forward(networks.v, v, rows.next_observations))
+
+        def q_loss(q_params: Any) -> tuple[Array, Array]:
+            q = forward(networks.q, q_params, rows.observations, rows.actions)
+            return ((q - target[None]) ** 2).mean(), q.mean()
+
+        (q_loss_mean, q_mean), gradient = jax.value_and_grad(q_loss, has_aux=True)(state.q)
+        change, q_optimiser = adam.update(gradient, state.q_optimiser)
+        q = optax.apply_updates(state.q, change)
+
+        q_target = optax.incremental_update(q, state.q_target, config.soft_update)
+        metrics = {"q_loss": q_loss_mean, "v_loss": v_loss_mean, "q_mean": q_mean, "v_mean": v_mean}
+        return CriticState(q, v, q_target, q_optimiser, v_optimiser), metrics
+
+    return step
+
+
+def save(directory: str | Path, states: CriticState, config: Mapping[str, Any]) -> None:
+    """Write what acting and the policy's weights need: the target Q and V of every seed."""
+    checkpoint.save(directory, {"q": states.q_target, "v": states.v}, config)
+
+
+def checkpoint_config(config: Critic, data: Transitions) -> dict[str, Any]:
+    """What rebuilds a critic's networks, for `save`."""
+    return {
+        "seeds": config.seeds,
+        "observation_dim": data.observations.shape[-1],
+        "action_dim": data.actions.shape[-1],
+        "hidden_layers": config.hidden_layers,
+        "hidden_units": config.hidden_units,
+    }

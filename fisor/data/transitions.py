@@ -1,0 +1,38 @@
+"""Transitions of a dataset, as training sees them."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Transitions(NamedTuple):
+    """What training reads of a dataset of n transitions; also a batch of them, of leading `[B]`.
+
+    NumPy's arrays as read, JAX's inside of a training step. A field that is not used may be None.
+
+    Attributes:
+        observations: `[n, obs_dim]` s.
+        actions: `[n, action_dim]` a, in [-1, 1].
+        next_observations: `[n, obs_dim]` s'.
+        rewards: `[n]` r, scaled where the caller says so.
+        costs: `[n]` c of the state after the step, at least 0.
+        violations: `[n]` h, above 0 where the constraint is violated.
+        terminals: `[n]` bool, whether nothing follows.
+    """
+
+    observations: Any
+    actions: Any
+    next_observations: Any
+    rewards: Any
+    costs: Any
+    violations: Any
+    terminals: Any
+
+    def only(self, *names: str) -> "Transitions":
+        """These fields alone: others would only be moved, and take a device's memory."""
+        return Transitions(*(getattr(self, n) if n in names else None for n in self._fields))
+
+
+def episode_sums(episode: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sum of `values` `[rows]` over each episode, `[episodes]`, in float64."""
+    return np.bincount(episode, weights=values.astype(np.float64))

@@ -1,0 +1,146 @@
+"""The table of suites. No other place names one; what tells suites apart is in their `SUITE`."""
+
+import importlib
+import math
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple, Protocol
+
+import gymnasium
+import numpy as np
+
+from fisor.config.task import Environment
+from fisor.envs.truth import Truth
+from fisor.errors import InputError
+
+# Each is a module that has `SUITE`; imported when a task needs it.
+SUITES = {
+    "point_robot": "fisor.envs.point_robot.suite",
+    "safety_gymnasium": "fisor.envs.safety_gymnasium",
+    "bullet_safety_gym": "fisor.envs.bullet_safety_gym",
+    "metadrive": "fisor.envs.metadrive",
+    "gymnasium": "fisor.envs.gymnasium",
+}
+
+
+class Episode(NamedTuple):
+    """Which episode it is.
+
+    Attributes:
+        seed: the training seed whose policy acts.
+        episode: its number, from 0.
+        reset_seed: what the environment is reset with.
+    """
+
+    seed: int
+    episode: int
+    reset_seed: int
+
+
+class Outcome(NamedTuple):
+    """What one step of B episodes in flight gives; rows without an episode hold anything.
+
+    Attributes:
+        observations: `[B, obs_dim]` float32.
+        rewards: `[B]`.
+        costs: `[B]` cost of the state after the step.
+        over: `[B]` bool, whether the episode ended.
+        started: `[B]` bool, whether the observation is an episode's first: it was to start, or its
+            simulator failed and it starts again.
+        reached_goal: `[B]` bool; None where there is no goal.
+    """
+
+    observations: np.ndarray
+    rewards: np.ndarray
+    costs: np.ndarray
+    over: np.ndarray
+    started: np.ndarray
+    reached_goal: np.ndarray | None
+
+
+class Batch(Protocol):
+    """What runs B episodes at once: a pool of simulators, or a simulator of many."""
+
+    def advance(
+        self, starting: Mapping[int, Episode], stepping: np.ndarray, actions: np.ndarray
+    ) -> Outcome:
+        """Start episodes in some slots and take one step in others."""
+
+
+Bounds = tuple[float, float]  # of values: lowest, highest
+ANY, NOT_NEGATIVE, SHARE = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)
+
+
+class Result(NamedTuple):
+    """A figure of a method on a task: the mean of something over episodes.
+
+    Attributes:
+        name: its heading, such as `normalised cost`.
+        column: of the rollouts, or `violated` or `never_violated`.
+        bounds: of the column's values.
+        starts: which episodes count, by whether their start is truly feasible.
+    """
+
+    name: str
+    column: str
+    bounds: Bounds = ANY
+    starts: Literal["all", "feasible", "infeasible"] = "all"
+
+
+SIMULATOR_RESULTS = (
+    Result("normalised reward", "normalised_reward"),
+    Result("normalised cost", "normalised_cost", NOT_NEGATIVE),
+    Result("episodes without a violation", "never_violated", SHARE),
+    Result("violating steps", "violating_steps", NOT_NEGATIVE),
+)
+
+
+class Suite(NamedTuple):
+    """What tells a suite from others.
+
+    Attributes:
+        title: as the report writes it.
+        make: (environment, horizon_steps) -> a gymnasium environment with actions in [-1, 1],
+            float32 observations, the step's cost in `info["cost"]` and that time limit;
+            `reset(seed=...)` reproduces an episode exactly. Raises `InputError` if the simulator
+            cannot be imported, or does not have the environment.
+        results: the figures that the report shows.
+        behaviour: how data is collected: by on-policy learners, by the suite's own driver, or by
+            PointRobot's script.
+        one_per_process: whether a process can hold only one of its environments.
+        batch: () -> a simulator of many episodes; None: each has an environment of its own.
+        truth: the true feasible region; None where nobody knows it.
+    """
+
+    title: str
+    make: Callable[[str, int], gymnasium.Env]
+    results: tuple[Result, ...] = SIMULATOR_RESULTS
+    behaviour: Literal["learners", "driver", "script"] = "learners"
+    one_per_process: bool = False
+    batch: Callable[[], Batch] | None = None
+    truth: Truth | None = None
+
+
+def refuse_unknown(name: str, where: str) -> None:
+    """Raise `InputError` if there is no such suite; `where` it was named is for the message."""
+    if name not in SUITES:
+        raise InputError(f"{where} must be one of {', '.join(SUITES)}, not {name!r}")
+
+
+def suite(name: str) -> Suite:
+    """A suite by its name; its module is imported only now, its simulator when one is made."""
+    return importlib.import_module(SUITES[name]).SUITE
+
+
+def suite_of(task: Environment) -> Suite:
+    """A task's suite.
+
+    Raises:
+        InputError: there is no such suite.
+    """
+    refuse_unknown(task.suite, f"the suite of {task.name}")
+    return suite(task.suite)
+
+
+def make_environment(task: Environment) -> gymnasium.Env:
+    """Make a task's environment, see `Suite.make`."""
+    return suite_of(task).make(task.environment, task.horizon_steps)

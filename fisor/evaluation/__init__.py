@@ -1,0 +1,1 @@
+"""How a policy does: batched rollouts, DSRL's scores, intervals, learned against true regions."""

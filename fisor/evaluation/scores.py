@@ -1,0 +1,122 @@
+"""Evaluation: one row per episode, scored as DSRL scores."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from fisor.agents import Agent
+from fisor.config.evaluation import EvaluationStage
+from fisor.config.task import Scored
+from fisor.envs.pool import SimulatorPool
+from fisor.envs.suites import suite_of
+from fisor.evaluation.rollouts import Rollouts, roll_out
+
+
+def normalised_reward(returns: np.ndarray, task: Scored) -> np.ndarray:
+    """(R - r_min) / (r_max - r_min), with the dataset's extreme returns (Appendix D.3)."""
+    low, high = task.reference_returns
+    return (returns - low) / (high - low)
+
+
+def normalised_cost(costs: np.ndarray, task: Scored) -> np.ndarray:
+    """(C + epsilon) / (l + epsilon) (Appendix D.3); as in DSRL, epsilon is 1 if l is 0, else 0."""
+    epsilon = 1.0 if task.cost_limit == 0 else 0.0
+    return (costs + epsilon) / (task.cost_limit + epsilon)
+
+
+def evaluate(agent: Agent, task: EvaluationStage) -> pa.Table:
+    """Run a method's policies in the task's environment, all seeds' from the same starts.
+
+    Args:
+        agent: what acts.
+        task: where, and how many episodes.
+
+    Returns:
+        The table of episodes, see `episode_table`.
+
+    Raises:
+        InputError: the simulator cannot be made, or an episode fails in it again and again.
+    """
+    reset_seeds = task.evaluation_seed + np.arange(task.episodes)
+    suite = suite_of(task)
+    if suite.batch is not None:
+        rollouts = roll_out(
+            agent, task, suite.batch(), reset_seeds=reset_seeds, in_flight=task.episodes
+        )
+    else:
+        in_flight = episodes_in_flight(task.episodes, 2 if suite.one_per_process else 10)
+        with SimulatorPool(task, agent.seeds * in_flight) as pool:
+            rollouts = roll_out(agent, task, pool, reset_seeds=reset_seeds, in_flight=in_flight)
+    feasible = suite.truth.feasible_starts(reset_seeds) if suite.truth else None
+    return episode_table(rollouts, task, reset_seeds, feasible)
+
+
+def episodes_in_flight(episodes: int, most: int) -> int:
+    """How many of a seed's episodes run in simulators at once.
+
+    It does not depend on the machine's cores, see `roll_out`. Episodes of equal lengths come in
+    waves of equal sizes.
+
+    Args:
+        episodes: in all.
+        most: at once; few where each takes a process, which takes seconds to start.
+    """
+    return math.ceil(episodes / math.ceil(episodes / most))
+
+
+def episode_table(
+    rollouts: Rollouts,
+    task: EvaluationStage,
+    reset_seeds: np.ndarray,
+    feasible: np.ndarray | None,
+) -> pa.Table:
+    """One row for each seed and episode.
+
+    Args:
+        rollouts: from `roll_out`.
+        task: for the reference scores, and what acted.
+        reset_seeds: `[E]`.
+        feasible: `[E]` bool, whether the start was truly feasible; None where nobody knows.
+
+    Returns:
+        Columns task, method, seed, episode, reset_seed, start (observation), return, cost,
+        normalised_reward, normalised_cost, length (steps), violating_steps, first_violation (the
+        first step after which the cost is positive, from 1; null where there is none),
+        truly_feasible and reached_goal (null where nobody knows, or there is no goal), and
+        observations where they were kept.
+    """
+    seeds, episodes = rollouts.lengths.shape
+    # Summed in float64: a float32 sum of a thousand steps would show in the fourth digit.
+    returns = rollouts.rewards.astype(np.float64).sum(0)
+    costs = rollouts.costs.astype(np.float64).sum(0)
+    violating = rollouts.costs > 0
+    first = np.where(violating.any(0), violating.argmax(0) + 1, 0)
+    unknown = pa.nulls(seeds * episodes, pa.bool_())
+    columns: dict[str, Any] = {
+        "task": [task.name] * (seeds * episodes),
+        "method": [task.method] * (seeds * episodes),
+        "seed": np.repeat(np.arange(seeds), episodes),
+        "episode": np.tile(np.arange(episodes), seeds),
+        "reset_seed": np.tile(reset_seeds, seeds),
+        "start": list(np.tile(rollouts.start_observations, (seeds, 1))),
+        "return": returns.ravel(),
+        "cost": costs.ravel(),
+        "normalised_reward": normalised_reward(returns, task).ravel(),
+        "normalised_cost": normalised_cost(costs, task).ravel(),
+        "length": rollouts.lengths.ravel(),
+        "violating_steps": violating.sum(0).astype(np.int32).ravel(),
+        "first_violation": pa.array(first.ravel(), pa.int32(), mask=first.ravel() == 0),
+        "truly_feasible": unknown if feasible is None else np.tile(feasible, seeds),
+        "reached_goal": (
+            unknown if rollouts.reached_goal is None else rollouts.reached_goal.ravel()
+        ),
+    }
+    if rollouts.observations is not None:
+        columns["observations"] = [
+            rollouts.observations[: rollouts.lengths[s, e], s, e].tolist()
+            for s in range(seeds)
+            for e in range(episodes)
+        ]
+    return pa.table(columns)

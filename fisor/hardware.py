@@ -1,0 +1,26 @@
+"""The machine's name, to stand beside results."""
+
+import os
+import platform
+from pathlib import Path
+
+import jax
+
+KEY = "hardware"  # in the metadata of a table
+
+
+def processor() -> str:
+    """The processor's name and the cores that this process may use."""
+    name = platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).exists():
+        lines = info.read_text(encoding="utf-8").splitlines()
+        name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), name)
+    return f"{len(os.sched_getaffinity(0))} cores of {name}"
+
+
+def hardware() -> str:
+    """What JAX computes on: accelerators, else the processor."""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return processor()
+    return f"{jax.device_count()} x {device.device_kind}"

@@ -1,0 +1,1 @@
+"""Neural networks: layers, the optimiser, and checkpoints of their parameters."""

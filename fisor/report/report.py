@@ -1,0 +1,209 @@
+"""The report: metrics.json, report.md with its pictures, and curves for `dvc plots`."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from fisor.critics import trained
+from fisor.critics.trained import TrainedCritic
+from fisor.data.parquet import matrix, read_table
+from fisor.envs.suites import SUITES, suite_of
+from fisor.envs.truth import Truth
+from fisor.evaluation import regions
+from fisor.outputs import atomic_directory
+from fisor.report import data_card, plane, plots
+from fisor.report.results import Results
+from fisor.report.tables import (
+    as_json,
+    markdown,
+    method_estimates,
+    papers_figures,
+    shown,
+    suite_section,
+)
+
+
+def write_report(reports: Path, tasks: Sequence[Results]) -> None:
+    """Write everything under `reports`.
+
+    Args:
+        reports: the folder of metrics.json, report.md, figures/ and curves/.
+        tasks: the results to show.
+
+    Raises:
+        InputError: a result is missing.
+    """
+    metrics: dict[str, Any] = {}
+    sections = ["# Report\n", _legend()]
+    for suite in SUITES:
+        members = [results for results in tasks if results.task.suite == suite]
+        # Where the truth is known, a task's own section has more to say than the paper's table.
+        if members and suite_of(members[0].task).truth is None:
+            averages, section = suite_section(members)
+            metrics.setdefault("suite_averages", {})[suite] = averages
+            sections.append(section)
+    with (
+        atomic_directory(reports / "figures") as figures,
+        atomic_directory(reports / "curves") as curves,
+    ):
+        for results in tasks:
+            name = results.task.name
+            (figures / name).mkdir()
+            (curves / name).mkdir()
+            metrics[name], section = _task_section(results, figures, curves)
+            sections.append(section)
+    text = json.dumps(_rounded(metrics), indent=2, allow_nan=False) + "\n"
+    (reports / "metrics.json").write_text(text, encoding="utf-8")
+    (reports / "report.md").write_text("\n".join(sections), encoding="utf-8")
+
+
+def _legend() -> str:
+    return (
+        "Brackets hold 95 % intervals of the mean over training seeds and start states, both taken "
+        "as drawn at random: Student's t with the variance of two crossed random effects, so that "
+        "few seeds that differ make wide intervals. Shares stay within 0 and 1, and where all "
+        "episodes agree the interval is the binomial's, as if they were independent; other figures "
+        "without any spread have none. Scores are normalised as DSRL does: reward 0 and 1 are the "
+        "dataset's lowest and highest return, cost 1 is the task's cost limit. The feasible region "
+        "is where $V_h \\le 0$.\n"
+    )
+
+
+def _task_section(results: Results, figures: Path, curves: Path) -> tuple[dict[str, Any], str]:
+    task, suite = results.task, suite_of(results.task)
+    picture = f"{task.name}/dataset.png"
+    card, text = data_card.section(task, results.labels, figures / picture, f"figures/{picture}")
+    metrics: dict[str, Any] = {"data": card}
+    critic = trained.load(results.feasibility)
+    parts = [f"## {task.name}\n", text, "### Results\n"]
+    if critic.config["feasibility"] == "cost_value":
+        parts.append(
+            "Without Hamilton-Jacobi reachability: what is called V_h below is the cost value V_c, "
+            f"feasible where it is at most {critic.config['threshold']:g}.\n"
+        )
+    rows = []
+    for method in results.rollouts:
+        estimates = method_estimates(results.episodes(method), suite.results)
+        metrics[method] = as_json(estimates)
+        rows.append({"method": method} | {name: shown(e) for name, e in estimates.items()})
+    parts.append(markdown(pl.DataFrame(rows)))
+    if suite.truth is None:
+        metrics["source"] = data_card.source(task)
+        metrics["papers_FISOR"] = papers_figures(task)
+    else:
+        metrics["feasible_region"], text = _region_section(
+            results, suite.truth, critic, figures / task.name
+        )
+        parts.append(text)
+    drawn = {}
+    for file, column, title in results.curves():
+        wide = pl.read_csv(file).pivot("seed", index="update", values=column)
+        updates, values = wide["update"].to_numpy(), wide.drop("update").to_numpy()
+        drawn[title] = (updates, values)
+        pl.DataFrame(
+            {
+                "update": updates,
+                "mean": values.mean(1),
+                "low": values.min(1),
+                "high": values.max(1),
+            }
+        ).write_csv(curves / task.name / f"{title.replace(' ', '_')}.csv", float_precision=6)
+    metrics["mean_feasible_value"] = float(drawn["mean of V_h"][1][-1].mean())
+    plots.training_curves(figures / task.name / "training_curves.png", drawn)
+    parts.append(
+        f"![Training curves](figures/{task.name}/training_curves.png)\n\n"
+        "*Training curves: each seed, their range and mean. The mean of V_h at the end is "
+        f"{metrics['mean_feasible_value']:.2f}; the paper chooses M so that it is near 0 where h "
+        "is made from costs.*\n"
+    )
+    parts.append(_made_on(results.hardware()))
+    return metrics, "\n".join(parts)
+
+
+def _made_on(hardware: Mapping[str, str]) -> str:
+    """Which machine made what; another one's results differ from the last bits on."""
+    of_machine: dict[str, list[str]] = {}
+    for what, machine in hardware.items():
+        of_machine.setdefault(machine, []).append(what)
+    return "\n".join(
+        f"Made on {machine}: {', '.join(made)}.\n" for machine, made in of_machine.items()
+    )
+
+
+def _region_section(
+    results: Results, truth: Truth, critic: TrainedCritic, figures: Path
+) -> tuple[dict[str, Any], str]:
+    cost_value = critic.config["feasibility"] == "cost_value"
+    truths = {where: regions.slice_truth(truth, where) for where in truth.slices}
+    learned = {where: critic.values(known.observations) for where, known in truths.items()}
+    rows, per_slice = [], {}
+    for where, known in truths.items():
+        seeds = [regions.agreement(values, known.true_violation) for values in learned[where]]
+        mean = regions.Agreement(*np.mean(seeds, axis=0).tolist())
+        per_slice[where.name] = mean._asdict()
+        paper = regions.agreement(known.papers_violation, known.true_violation)
+        row = {"speed": f"{where.speed:g}", "heading": f"{where.heading_degrees:g}°"}
+        for field in regions.Agreement._fields:
+            values = [getattr(seed, field) for seed in seeds]
+            spread = f"({min(values):.3f} to {max(values):.3f})"
+            row[field.replace("_", " ")] = f"{np.mean(values):.3f} {spread}"
+        row["paper's truth: intersection over union"] = f"{paper.intersection_over_union:.3f}"
+        rows.append(row)
+    means = {
+        f"mean_{field}": float(np.mean([m[field] for m in per_slice.values()]))
+        for field in regions.Agreement._fields
+    }
+    table = read_table(results.transitions, ("observation",))
+    positions = matrix(table, "observation", results.transitions)[:, :2]
+    drawn = truth.slices[:3]
+    plane.task_and_regions(
+        figures / "feasible_region.png",
+        truth.plane,
+        positions,
+        drawn,
+        [truths[where] for where in drawn],
+        [learned[where] for where in drawn],
+        f"$V_c - {critic.config['threshold']:g}$" if cost_value else "$V_h$",
+    )
+    trajectories = []
+    for method in results.rollouts:
+        episodes = results.episodes(method).filter(pl.col("seed") == 0)
+        picture = f"trajectories_{method}.png"
+        plane.trajectories(figures / picture, truth.plane, *figure_2_episodes(episodes))
+        trajectories.append(
+            f"![Trajectories of {method}](figures/{results.task.name}/{picture})\n\n"
+            f"*Trajectories of {method}'s first seed.*\n\n"
+        )
+    text = (
+        f"![Feasible region](figures/{results.task.name}/feasible_region.png)\n\n"
+        "*(a) The task, (b) where the data is, and the learned feasible region against the true "
+        "one at three speeds and headings (arrow).*\n\n"
+        + "".join(trajectories)
+        + "Agreement of the infeasible sets, mean over seeds (lowest to highest):\n\n"
+        + markdown(pl.DataFrame(rows))
+    )
+    return {"slices": per_slice} | means, text
+
+
+def figure_2_episodes(episodes: pl.DataFrame) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """x, y and speed of the first feasible and infeasible starts of a seed."""
+
+    def first(feasible: bool, count: int) -> list[np.ndarray]:
+        chosen = episodes.filter(pl.col("truly_feasible") == feasible).sort("episode").head(count)
+        return [np.asarray(steps.to_list())[:, :3] for steps in chosen["observations"]]
+
+    return first(True, 12), first(False, 8)
+
+
+def _rounded(value: Any) -> Any:
+    """Four decimals everywhere; NaN (no such episode) becomes null, which JSON can say."""
+    if isinstance(value, Mapping):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 4)
+    return value

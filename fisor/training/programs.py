@@ -1,0 +1,188 @@
+"""What runs on the devices: the start, the drawing of rows, and updates scanned in chunks.
+
+Seeds are a vmapped axis, spread over the devices; each device computes its own seeds alone.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from fisor.training.sampling import AliasTable, draw
+
+Array = jax.Array
+Init = Callable[[Array], Any]
+Update = Callable[[Any, Any, Array], tuple[Any, dict[str, Array]]]
+
+SEEDS, EVERYWHERE = P("seeds"), P()
+CHUNK_SEEDS = P(None, "seeds")  # `[updates, seeds, ...]`
+
+MANY_ROWS = 512  # a batch
+
+
+def devices_for(seeds: int) -> list[jax.Device]:
+    """As many of the devices as divide the number of seeds."""
+    devices = jax.local_devices()
+    most = max(count for count in range(1, len(devices) + 1) if seeds % count == 0)
+    return devices[:most]
+
+
+class Programs:
+    """The compiled parts of one training."""
+
+    def __init__(
+        self,
+        init: Init,
+        update: Update,
+        rows: int,
+        batch_size: int,
+        devices: list[jax.Device],
+        window_steps: int = 1,
+    ) -> None:
+        """Define them; each is compiled when it is first called.
+
+        Args:
+            init: key -> state of one seed.
+            update: (state, batch, key) -> (state, metrics), for one seed.
+            rows: of the dataset.
+            batch_size: rows a step.
+            devices: over which the seeds are spread evenly.
+            window_steps: above 1, a drawn row stands for the window that it begins.
+        """
+        self._init, self._update = jax.vmap(init), jax.vmap(update)
+        self._rows, self._batch_size = rows, batch_size
+        self._window_steps = window_steps
+        self._mesh = jax.make_mesh((len(devices),), ("seeds",), (AxisType.Auto,), devices=devices)
+        # It runs once: what counts is how long it takes to compile, here a third.
+        once = {"xla_backend_optimization_level": "1"} if devices[0].platform == "cpu" else {}
+        self.start = jax.jit(self._start, compiler_options=once)
+        self.picked = jax.jit(self._picked, static_argnames="length")
+        training = partial(
+            jax.jit, donate_argnames="states", compiler_options=_options(batch_size, devices)
+        )
+        self.run = training(self._run, static_argnames="length")
+        self.run_on = training(self._run_on)
+
+    def put(self, tree: Any, spec: P) -> Any:
+        """Arrays on the devices: copied to each, or spread along an axis of seeds."""
+        return jax.device_put(tree, NamedSharding(self._mesh, spec))
+
+    def shapes(self, keys: Array, tables: Any, data: Any, own: Any) -> tuple[Any, Any]:
+        """Shapes and types of all seeds' states and of one update's metrics; computes nothing."""
+
+        def one_update() -> tuple[Any, Any]:
+            return self._run(self._start(keys), keys, tables, data, own, 0, length=1)
+
+        return jax.eval_shape(one_update)
+
+    def _spread(self, function: Callable, specs_in: Any, specs_out: Any) -> Callable:
+        """Each device runs `function` on its own seeds; nothing is exchanged."""
+        return jax.shard_map(
+            function, mesh=self._mesh, in_specs=specs_in, out_specs=specs_out, check_vma=False
+        )
+
+    def _pick(self, table: AliasTable | None, key: Array, step: Array) -> tuple[Array, Array]:
+        """The sample indices of one seed's batch, and the key of its update."""
+        batch_key, update_key = _keys_of(key, step)
+        if table is None:
+            picked = jax.random.randint(batch_key, (self._batch_size,), 0, self._rows)
+        else:
+            picked = draw(table, batch_key, self._batch_size)
+        if self._window_steps > 1:
+            window = picked[:, None] + jnp.arange(self._window_steps)[None, :]
+            picked = jnp.minimum(window, self._rows - 1)
+        return picked, update_key
+
+    def _pick_seeds(self, tables: Any, keys: Array, step: Array) -> tuple[Array, Array]:
+        return jax.vmap(self._pick, in_axes=(0, 0, None))(tables, keys, step)
+
+    def _update_seeds(self, states: Any, batches: Any, keys: Array) -> Any:
+        # The barrier keeps XLA from fusing the gathering of rows into the update, whose last bits
+        # would then depend on where the rows come from.
+        return self._update(states, jax.lax.optimization_barrier(batches), keys)
+
+    def _start(self, keys: Array) -> Any:
+        """The states of all seeds from their keys."""
+        return self._spread(self._init, (SEEDS,), SEEDS)(keys)
+
+    def _run(
+        self, states: Any, keys: Array, tables: Any, data: Any, own: Any, first: Any, *, length: int
+    ) -> Any:
+        """`length` updates from update `first` on, with all data on the device.
+
+        The data is an argument: as a constant it would be compiled into the program.
+
+        Args:
+            states: of all seeds; donated, so their memory holds the new ones.
+            keys: `[seeds]`, of the updates.
+            tables: of each seed, to draw rows by, or None.
+            data: pytree of `[n, ...]` arrays.
+            own: pytree of `[seeds, n, ...]` arrays.
+            first: updates done.
+            length: how many to do.
+
+        Returns:
+            The states, and the metrics `[length, seeds]`.
+        """
+
+        def chunk(states: Any, keys: Array, tables: Any, data: Any, own: Any, first: Any) -> Any:
+            def step(states: Any, index: Array) -> Any:
+                picked, update_keys = self._pick_seeds(tables, keys, index)
+                batches = jax.vmap(_rows_of, in_axes=(None, 0, 0))(data, own, picked)
+                return self._update_seeds(states, batches, update_keys)
+
+            return jax.lax.scan(step, states, first + jnp.arange(length))
+
+        specs = SEEDS, SEEDS, SEEDS, EVERYWHERE, SEEDS, EVERYWHERE
+        spread = self._spread(chunk, specs, (SEEDS, CHUNK_SEEDS))
+        return spread(states, keys, tables, data, own, first)
+
+    def _picked(self, keys: Array, tables: Any, first: Any, *, length: int) -> Array:
+        """The sample indices of `run` for the same arguments, `[length, seeds, B]`.
+
+        With windows, `[length, seeds, B, window_steps]`.
+        """
+
+        def chunk(keys: Array, tables: Any, first: Any) -> Array:
+            pick = jax.vmap(lambda index: self._pick_seeds(tables, keys, index)[0])
+            return pick(first + jnp.arange(length))
+
+        return self._spread(chunk, (SEEDS, SEEDS, EVERYWHERE), CHUNK_SEEDS)(keys, tables, first)
+
+    def _run_on(self, states: Any, keys: Array, batches: Any, first: Any) -> Any:
+        """The same updates as `run`, on batches gathered elsewhere, `[length, seeds, B, ...]`."""
+
+        def chunk(states: Any, keys: Array, batches: Any, first: Any) -> Any:
+            def step(states: Any, index_and_batches: Any) -> Any:
+                index, batches = index_and_batches
+                _, update_keys = jax.vmap(_keys_of, in_axes=(0, None))(keys, index)
+                return self._update_seeds(states, batches, update_keys)
+
+            length = jax.tree.leaves(batches)[0].shape[0]
+            return jax.lax.scan(step, states, (first + jnp.arange(length), batches))
+
+        specs = SEEDS, SEEDS, CHUNK_SEEDS, EVERYWHERE
+        return self._spread(chunk, specs, (SEEDS, CHUNK_SEEDS))(states, keys, batches, first)
+
+
+def _options(batch_size: int, devices: list[jax.Device]) -> dict[str, str]:
+    """How XLA compiles training on batches of this size."""
+    if devices[0].platform != "cpu" or batch_size <= MANY_ROWS:
+        return {}
+    # On CPUs what surrounds a product is fused into the library's call for it, which for many rows
+    # takes longer than apart.
+    return {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
+
+
+def _keys_of(key: Array, step: Array) -> tuple[Array, Array]:
+    """Of one seed's update: the key of its batch, and its own."""
+    batch_key, update_key = jax.random.split(jax.random.fold_in(key, step))
+    return batch_key, update_key
+
+
+def _rows_of(data: Any, own: Any, picked: Array) -> tuple[Any, Any]:
+    return jax.tree.map(lambda array: array[picked], (data, own))

@@ -1,0 +1,48 @@
+"""Train a method that learns by itself: without FISOR's critics."""
+
+import shutil
+from functools import partial
+
+from fisor.baselines.baseline import Problem
+from fisor.config.baseline import BaselineStage
+from fisor.data.loading import load
+from fisor.data.parquet import read_table, vector
+from fisor.methods import method_module
+from fisor.nn import checkpoint
+from fisor.outputs import atomic_directory
+from fisor.training.fit import fit
+from fisor.training.log import write_log
+from stages import command
+
+
+def main(task: str, method: str, transitions: str, out: str, log: str) -> None:
+    """Train every seed of a baseline; write what is needed to act, and the log."""
+    settings, module = command.settings(BaselineStage, task), method_module(method)
+    own = command.settings(module.Config, task, method)
+    unfinished = command.TRAINING / "baseline" / task / method
+    data = load(transitions, None, own.timeouts_are_terminal, unfinished / "rows")
+    table = read_table(transitions, ("episode", "step"))
+    problem = Problem(
+        horizon_steps=settings.horizon_steps,
+        cost_limit=settings.cost_limit,
+        episode=vector(table, "episode", transitions),
+        step=vector(table, "step", transitions),
+    )
+    name = f"train_baseline {task} {method}"
+    trained = module.train(
+        own, problem, data, partial(fit, config=own, name=name, unfinished=unfinished)
+    )
+    sizes = {
+        "agent": method,
+        "seeds": own.seeds,
+        "observation_dim": data.observations.shape[-1],
+        "action_dim": data.actions.shape[-1],
+    }
+    with atomic_directory(out) as directory:
+        checkpoint.save(directory, trained.params, trained.config | sizes)
+    write_log(log, trained.curve)
+    shutil.rmtree(unfinished, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    command.run(main)
