@@ -3,12 +3,11 @@
 import shutil
 from functools import partial
 
-from fisor.baselines.baseline import Problem
+from fisor.baselines.baseline import Problem, save
 from fisor.config.baseline import BaselineStage
 from fisor.data.loading import load
 from fisor.data.parquet import read_table, vector
 from fisor.methods import method_module
-from fisor.nn import checkpoint
 from fisor.outputs import atomic_directory
 from fisor.training.fit import fit
 from fisor.training.log import write_log
@@ -32,14 +31,8 @@ def main(task: str, method: str, transitions: str, out: str, log: str) -> None:
     trained = module.train(
         own, problem, data, partial(fit, config=own, name=name, unfinished=unfinished)
     )
-    sizes = {
-        "agent": method,
-        "seeds": own.seeds,
-        "observation_dim": data.observations.shape[-1],
-        "action_dim": data.actions.shape[-1],
-    }
     with atomic_directory(out) as directory:
-        checkpoint.save(directory, trained.params, trained.config | sizes)
+        save(directory, method, own, data, trained)
     write_log(log, trained.curve)
     shutil.rmtree(unfinished, ignore_errors=True)
 

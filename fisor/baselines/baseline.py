@@ -1,10 +1,14 @@
 """What a baseline is given, and what it gives."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fisor.config.training import Common
+from fisor.data.transitions import Transitions
+from fisor.nn import checkpoint
 from fisor.training.log import Curve
 
 # `fisor.training.fit.fit` with configuration, name and checkpoints filled in; what is left is
@@ -27,6 +31,10 @@ class Problem(NamedTuple):
     episode: np.ndarray
     step: np.ndarray
 
+    def limit(self, own: float | None) -> float:
+        """Cost per episode that a method trains for: its own `cost_limit`, or else the task's."""
+        return self.cost_limit if own is None else own
+
 
 class Trained(NamedTuple):
     """A trained baseline.
@@ -41,3 +49,22 @@ class Trained(NamedTuple):
     params: Any
     config: Mapping[str, Any]
     curve: Curve
+
+
+def save(directory: Path, method: str, config: Common, data: Transitions, trained: Trained) -> None:
+    """Write what `fisor.agents.load_agent` reads, into an existing folder.
+
+    Args:
+        directory: the folder.
+        method: a name in `fisor.methods`.
+        config: with the number of seeds.
+        data: the dataset, for the entries of an observation and of an action.
+        trained: what was learned.
+    """
+    sizes = {
+        "agent": method,
+        "seeds": config.seeds,
+        "observation_dim": data.observations.shape[-1],
+        "action_dim": data.actions.shape[-1],
+    }
+    checkpoint.save(directory, trained.params, {**trained.config, **sizes})

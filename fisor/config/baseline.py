@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from fisor.config.section import Section
+from fisor.config.section import Section, setting
 from fisor.config.training import Common, Training
 
 
@@ -33,6 +33,38 @@ class BaselineTraining(Training):
     def names_from_params(cls) -> tuple[str, ...]:
         """The common ones."""
         return Common.names()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkTraining(BaselineTraining):
+    """What most baselines have: batches, and networks of so many ReLU layers.
+
+    Attributes:
+        batch_size: rows a step.
+        hidden_layers: of every network.
+        hidden_units: of each layer.
+    """
+
+    batch_size: int = setting(ge=1, by_task=True)
+    hidden_layers: int = setting(ge=1, le=16, by_task=True)
+    hidden_units: int = setting(ge=1, le=65536, by_task=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CriticTraining(NetworkTraining):
+    """What the baselines with action values have beside that; `learning_rate` is the critics'.
+
+    Attributes:
+        actor_learning_rate: the policy's.
+        gamma: discount.
+        soft_update: share by which the target networks move in each step.
+        reward_scale: rewards are multiplied by it.
+    """
+
+    actor_learning_rate: float = setting(gt=0, lt=1, by_task=True)
+    gamma: float = setting(gt=0, lt=1)
+    soft_update: float = setting(gt=0, lt=1, by_task=True)
+    reward_scale: float = setting(gt=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from fisor.critics.trained import CriticNetworks
 from fisor.data.transitions import Transitions
 from fisor.nn import checkpoint
 from fisor.nn.networks import forward
-from fisor.nn.optimiser import optimiser
+from fisor.nn.optimiser import Learner, descend, optimiser
 
 Array = jax.Array
 
@@ -102,9 +102,9 @@ def update(config: Critic, rule: CriticRule) -> Update:
             v = forward(networks.v, v_params, rows.observations)
             return rule.value_loss(q_taught, v).mean(), v.mean()
 
-        (v_loss_mean, v_mean), gradient = jax.value_and_grad(v_loss, has_aux=True)(state.v)
-        change, v_optimiser = adam.update(gradient, state.v_optimiser)
-        v = optax.apply_updates(state.v, change)
+        (v, v_optimiser), v_loss_mean, v_mean = descend(
+            adam, Learner(state.v, state.v_optimiser), v_loss
+        )
 
         target = rule.target(rows, forward(networks.v, v, rows.next_observations))
 
@@ -112,9 +112,9 @@ def update(config: Critic, rule: CriticRule) -> Update:
             q = forward(networks.q, q_params, rows.observations, rows.actions)
             return ((q - target[None]) ** 2).mean(), q.mean()
 
-        (q_loss_mean, q_mean), gradient = jax.value_and_grad(q_loss, has_aux=True)(state.q)
-        change, q_optimiser = adam.update(gradient, state.q_optimiser)
-        q = optax.apply_updates(state.q, change)
+        (q, q_optimiser), q_loss_mean, q_mean = descend(
+            adam, Learner(state.q, state.q_optimiser), q_loss
+        )
 
         q_target = optax.incremental_update(q, state.q_target, config.soft_update)
         metrics = {"q_loss": q_loss_mean, "v_loss": v_loss_mean, "q_mean": q_mean, "v_mean": v_mean}
