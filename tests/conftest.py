@@ -1,6 +1,7 @@
 """What every test gets: arrays that mix neither ranks nor types unasked, and small parameters."""
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import project
 import pytest
 from configured import section
 from dsrl_host import Server, dataset
-from project import ROOT
+from project import ROOT, checked, editing
 from raw_dataset import fields
 
 from fisor.config.data import ConvertStage
@@ -68,6 +69,27 @@ def first_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The project in small, run once for all tests: to be copied, not to be changed."""
     own = tmp_path_factory.getbasetemp()
     return project.first_run(own if worker_id == "master" else own.parent)
+
+
+@pytest.fixture(scope="module")
+def pipeline(first_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project in small, run once from nothing and committed."""
+    return shutil.copytree(first_run, tmp_path_factory.mktemp("pipeline") / "project")
+
+
+@pytest.fixture
+def edited(pipeline: Path) -> Iterator[Path]:
+    """The project in small; what a test edits is put back afterwards."""
+    with editing(pipeline) as folder:
+        yield folder
+
+
+@pytest.fixture
+def rerun(edited: Path) -> Iterator[Path]:
+    """The same for tests that run stages: all outputs are put back, too."""
+    yield edited
+    checked(edited, "git", "checkout", "--quiet", ".")
+    checked(edited, "dvc", "checkout", "--quiet", "--force")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -70,6 +72,17 @@ def edit_yaml(path: Path, change: dict) -> None:
 
     merged = merge(yaml.safe_load(path.read_text()), change)
     path.write_text(yaml.safe_dump(merged, sort_keys=False))
+
+
+@contextmanager
+def editing(folder: Path) -> Iterator[Path]:
+    """What is written, and what stage `code` makes of it, is put back afterwards."""
+    shutil.copytree(folder / "data/code", folder / ".git/code")
+    yield folder
+    shutil.rmtree(folder / "data/code")
+    (folder / ".git/code").rename(folder / "data/code")
+    checked(folder, "git", "checkout", "--quiet", ".")
+    checked(folder, "git", "clean", "--force", "--quiet", "-d")
 
 
 def small_copy(folder: Path) -> Path:
