@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 import optax
 import project
 import pytest
+import transition_files
 from configured import section
 from dsrl_host import Server, dataset
+from plain_study import plain_study
 from project import ROOT, checked, editing
 from raw_dataset import fields
 
@@ -24,6 +27,7 @@ from fisor.config.task import Task
 from fisor.data.conversion import convert
 from fisor.data.hdf5 import write_hdf5
 from fisor.data.transitions import Transitions
+from fisor.studies.study import Study
 from stages import command
 
 # All tests share one, and so do the stages that they run in copies of the project.
@@ -182,9 +186,41 @@ def converted(tmp_path: Path) -> Callable[..., Path]:
     return run
 
 
-# Left to the end, one of the longest files would run alone. README's is after others, since it
-# waits for the run that the pipeline's begins with.
-LONGEST_FIRST = ("pipeline", "interruption", "devices", "rollouts", "readme")
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    """A function (column=array, ...) -> a transition file with those columns in place of ours."""
+    return partial(transition_files.write, tmp_path)
+
+
+@pytest.fixture
+def rewritten(tmp_path: Path) -> Callable[..., Path]:
+    """A function (column=Arrow array or None, ...) -> the file with columns swapped or left out."""
+    return partial(transition_files.rewrite, tmp_path)
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Callable[[np.ndarray], Path]:
+    """A function (h) -> a file of labels."""
+    return partial(transition_files.write_labels, tmp_path)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Callable[..., Study]:
+    """A function (changes) -> the plain study with those keys changed; None leaves one out."""
+    return partial(plain_study, tmp_path)
+
+
+# Left to the end, one of the longest files would run alone. The first one makes `first_run`; those
+# that would wait for it come after files that do not need it.
+LONGEST_FIRST = (
+    "pipeline",
+    "interruption",
+    "devices",
+    "rollouts",
+    "pipeline_reruns",
+    "pipeline_baselines",
+    "readme",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

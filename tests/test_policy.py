@@ -1,8 +1,7 @@
-"""Acting, loading a policy, and the weights of the data."""
+"""Acting, and loading a policy."""
 
 import dataclasses
 import json
-import math
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -12,40 +11,24 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from drawn_critics import of_seed, unlike_critic, unlike_critics
 from oracles import drawn_params, mlp, twins
 
 import fisor
 from fisor.agents import ACTING, TRAINED, Step, load_agent, load_policy, write_acting
 from fisor.config.acting import Acting
 from fisor.config.params import Params
-from fisor.critics import pair, trained
-from fisor.critics.pair import CriticState
 from fisor.critics.trained import TrainedCritic
 from fisor.data.transitions import Transitions
 from fisor.errors import InputError
 from fisor.nn import checkpoint
 from fisor.nn.networks import forward
-from fisor.policies import agent, diffusion, regression, stored, weights
+from fisor.policies import agent, diffusion, regression, stored
 from fisor.policies.regression import PolicyState
 from fisor.policies.stored import PolicyNetworks, PolicyParams
 
 SEEDS, CANDIDATES, ROWS = 2, 8, 30
 ACTING_BY_EIGHT = Acting(N=CANDIDATES, sampler="ddpm")
-
-
-def of_seed(tree: Any, seed: int) -> Any:
-    """One seed of stacked parameters."""
-    return jax.tree.map(lambda stacked: stacked[seed], tree)
-
-
-def unlike_critic(directory: Path, params: Params, data: Transitions, seed: int) -> TrainedCritic:
-    """A critic of drawn weights, whose Q and V take both signs, saved and read back."""
-    directory.mkdir()
-    networks = trained.CriticNetworks.of_size(params.hidden_layers, params.hidden_units)
-    q, v = drawn_params(lambda key: networks.init_params(key, 3, 2), seed, params.seeds)
-    states = CriticState(q=None, v=v, q_target=q, q_optimiser=None, v_optimiser=None)
-    pair.save(directory, states, pair.checkpoint_config(params, data))
-    return trained.load(directory)
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +46,7 @@ def both_critics(
     tmp_path_factory: pytest.TempPathFactory, params: Params, data: Transitions
 ) -> tuple[TrainedCritic, TrainedCritic]:
     """A feasibility and a reward critic."""
-    folder = tmp_path_factory.mktemp("critics")
-    return (
-        unlike_critic(folder / "feasibility", params, data, seed=1),
-        unlike_critic(folder / "reward", params, data, seed=2),
-    )
+    return unlike_critics(tmp_path_factory.mktemp("critics"), params, data)
 
 
 @pytest.fixture(scope="module")
@@ -303,88 +282,3 @@ def test_a_policy_with_another_seeds_critic_is_refused(
     unlike_critic(copied / TRAINED / "feasibility", fewer, data, seed=1)
     with pytest.raises(InputError, match="seeds"):
         load_policy(copied, seed=1)
-
-
-# Weights ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def weighed(
-    params: Params, data: Transitions, both_critics: tuple[TrainedCritic, TrainedCritic]
-) -> np.ndarray:
-    return np.asarray(weights.data_weights(params, data, *both_critics))
-
-
-@pytest.mark.parametrize("kind", ["fisor", "feasible_only", "unconstrained", "imitation"])
-def test_data_weights_are_equation_13_row_by_row(
-    params: Params,
-    data: Transitions,
-    both_critics: tuple[TrainedCritic, TrainedCritic],
-    kind: str,
-) -> None:
-    """Every seed weighs with its own critics: the larger Q_h, the smaller Q_r.
-
-    Oracle: the four networks in NumPy, Eq. 13 and its variants (Table 3's without the infeasible
-    part, Figure 3's without a constraint, D.6's w_IL) with `math.exp` for one row after the other.
-    """
-    s, a = data.observations, data.actions
-    weighed = weights.data_weights(
-        dataclasses.replace(params, policy_weights=kind), data, *both_critics
-    )
-    assert weighed.shape == (SEEDS, ROWS)
-    cases = set()
-    for seed in range(SEEDS):
-        q_h_params, v_h_params, q_r_params, v_r_params = (
-            of_seed(tree, seed) for critic in both_critics for tree in (critic.q, critic.v)
-        )
-        q_h, q_r = twins(q_h_params, s, a).max(0), twins(q_r_params, s, a).min(0)
-        v_h, v_r = mlp(v_h_params, s), mlp(v_r_params, s)
-        for row in range(ROWS):
-            by_reward = min(math.exp(3 * (q_r[row] - v_r[row])), 100.0)
-            if v_h[row] > 0:
-                by_safety, case = math.exp(-5 * (q_h[row] - v_h[row])), "infeasible"
-                expected = {"feasible_only": 0.0, "unconstrained": by_reward}.get(
-                    kind, min(by_safety, 150.0)
-                )
-            elif q_h[row] > 0:
-                expected, case = by_reward if kind == "unconstrained" else 0.0, "leads out"
-            else:
-                expected, case = 1.0 if kind == "imitation" else by_reward, "feasible"
-            assert weighed[seed, row] == pytest.approx(expected, rel=1e-4)
-            cases.add(case)
-    assert cases == {"infeasible", "leads out", "feasible"}
-    assert (params.feasible_temperature, params.infeasible_temperature) == (3, 5)
-
-
-def test_weights_that_are_all_zero_are_refused(
-    params: Params, data: Transitions, both_critics: tuple[TrainedCritic, TrainedCritic]
-) -> None:
-    """A seed that calls nothing feasible leaves `feasible_only` no row: said, with its number.
-
-    The second seed's V_h is raised by 100 in its last bias, so that it is positive everywhere.
-    """
-    feasibility, reward = both_critics
-    last = feasibility.v["params"]["Dense_2"]
-    raised = {**last, "bias": np.asarray(last["bias"]) + np.array([[0.0], [100.0]], np.float32)}
-    v = {"params": {**feasibility.v["params"], "Dense_2": raised}}
-    only = dataclasses.replace(params, policy_weights="feasible_only")
-    with pytest.raises(InputError, match=r"policy_weights: feasible_only .* weight 0 for seed 1"):
-        weights.data_weights(only, data, feasibility._replace(v=v), reward)
-
-
-@pytest.mark.parametrize("block", [1, 7, ROWS])
-def test_data_weights_do_not_depend_on_the_block(
-    monkeypatch: pytest.MonkeyPatch,
-    params: Params,
-    data: Transitions,
-    both_critics: tuple[TrainedCritic, TrainedCritic],
-    weighed: np.ndarray,
-    block: int,
-) -> None:
-    """Blocks of 1, 7 (the last one shorter) and all rows give the same weights.
-
-    The tolerance is for matrix products of other shapes.
-    """
-    monkeypatch.setattr(weights, "ROWS_AT_ONCE", block)
-    by_blocks = weights.data_weights(params, data, *both_critics)
-    np.testing.assert_allclose(by_blocks, weighed, rtol=1e-4)

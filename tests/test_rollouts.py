@@ -7,30 +7,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from configured import section
-from fake_environments import die_once, make_counting, make_failing
+from fake_environments import make_counting, make_failing
+from fake_rollouts import LENGTHS, SEEDS, assert_equal, failing, on_ball_run, rolled
 
 from fisor.agents import Agent, Step
 from fisor.config.acting import Acting
-from fisor.config.evaluation import EvaluationStage
 from fisor.config.params import Params
-from fisor.config.task import Environment
 from fisor.critics import trained
 from fisor.envs.pool import MOST_FAILURES, SimulatorPool
-from fisor.envs.suites import Episode, make_environment
+from fisor.envs.suites import make_environment
 from fisor.errors import InputError
 from fisor.evaluation.rollouts import Rollouts, roll_out
 from fisor.evaluation.scores import episode_table, episodes_in_flight, evaluate
 from fisor.policies import agent, diffusion, regression
 from fisor.policies.stored import PolicyNetworks, PolicyParams
-
-LENGTHS = np.array([2, 5, 3, 9, 1, 4, 5])  # the reset seeds of the fake environment
-SEEDS = 2
 
 
 @pytest.fixture(scope="module")
@@ -71,37 +64,13 @@ def fresh_agent(fresh_policy: Callable[..., Any]) -> Callable[..., Agent]:
 @pytest.fixture(scope="module")
 def run(fresh_agent: Callable[..., Agent]) -> Callable[..., Rollouts]:
     """A function that rolls the small policy out in the fake environment."""
-
-    def rolled(
-        task: EvaluationStage | None = None,
-        in_flight: int = 3,
-        make: Callable[[Environment], gymnasium.Env] = make_counting,
-        acting: Agent | None = None,
-        **options: Any,
-    ) -> Rollouts:
-        task = task or on_ball_run()
-        acting = acting or fresh_agent(3)
-        with SimulatorPool(task, SEEDS * in_flight, make=make, **options) as pool:
-            return roll_out(acting, task, pool, reset_seeds=LENGTHS, in_flight=in_flight)
-
-    return rolled
+    return partial(rolled, fresh_agent(3))
 
 
 @pytest.fixture(scope="module")
 def whole(run: Callable[..., Rollouts]) -> Rollouts:
     """The rollouts that the others must equal."""
     return run(processes=2)
-
-
-def on_ball_run(**changes: Any) -> EvaluationStage:
-    """What an evaluation on BallRun is told; episodes last as long as the fake ones want."""
-    return section(
-        EvaluationStage, "BallRun", **{"record_observations": True, "evaluation_seed": 11} | changes
-    )
-
-
-def failing(what: str, marker: Path | str = "") -> EvaluationStage:
-    return on_ball_run(environment=f"{what}:{marker}")
 
 
 def children() -> set[int]:
@@ -111,12 +80,6 @@ def children() -> set[int]:
         for path in Path("/proc/self/task").glob("*/children")
         for line in path.read_text().split()
     }
-
-
-def assert_equal(first: Rollouts, second: Rollouts) -> None:
-    """Equal bit by bit."""
-    for name, mine, other in zip(Rollouts._fields, first, second, strict=True):
-        np.testing.assert_array_equal(mine, other, err_msg=name)
 
 
 def test_queue_of_unequal_lengths_by_hand(whole: Rollouts) -> None:
@@ -235,36 +198,6 @@ def test_numbers_that_are_none_are_refused(run: Callable[..., Rollouts]) -> None
     assert children() == before
 
 
-def test_missing_simulator_is_not_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is wrong with the table of tasks is said at once, in the adapter's words."""
-    task = on_ball_run(environment="Nowhere-v0")
-    with SimulatorPool(task, 1) as pool, pytest.raises(InputError, match="no environment `Now"):
-        pool.advance({0: Episode(0, 0, 0)}, np.zeros(1, bool), np.zeros((1, 2)))
-    assert "failed" not in capsys.readouterr().err
-
-
-def test_processes_end_with_their_parent(run: Callable[..., Rollouts]) -> None:
-    """A process whose pipe is at its end stops by itself."""
-    with SimulatorPool(on_ball_run(), 1, make=make_counting) as pool:
-        pool.advance({0: Episode(0, 0, 5)}, np.zeros(1, bool), np.zeros((1, 2)))
-        worker = pool._workers[0]
-        process = worker._process
-        assert process is not None
-        worker.pipe.close()
-        assert process.wait(timeout=20) == 0
-
-
-def test_processes_do_without_jax() -> None:
-    """A simulator process imports no JAX: it starts fast, and many of them fit in memory."""
-    with SimulatorPool(on_ball_run(), 1) as pool:
-        pool.advance({0: Episode(0, 0, 5)}, np.zeros(1, bool), np.zeros((1, 2)))
-        process = pool._workers[0]._process
-        assert process is not None
-        mapped = Path(f"/proc/{process.pid}/maps").read_text()
-    assert "pybullet" in mapped
-    assert "jaxlib" not in mapped
-
-
 def test_real_episodes_are_those_of_one_environment(
     fresh_policy: Callable[..., Any], fresh_agent: Callable[..., Agent]
 ) -> None:
@@ -302,66 +235,3 @@ def test_real_episodes_are_those_of_one_environment(
 def test_waves_are_of_equal_sizes(episodes: int, most: int, expected: int) -> None:
     """At most so many of a seed at once, none of them in a small last wave."""
     assert episodes_in_flight(episodes, most) == expected
-
-
-# Memory -------------------------------------------------------------------------------------------
-
-
-def remembering() -> Agent:
-    """Its memory counts the steps it has acted in, and adds up what it has seen of them.
-
-    It pushes by what it remembers, so that the observations show its memory: by hand, in the fake
-    environment, an action in step t is (t, rewards of the steps before, their costs) / 1000.
-    """
-
-    def act(params: Any, memory: Any, step: Step, key: jax.Array) -> Any:
-        steps, rewards, costs = memory
-        rewards, costs = rewards + step.reward, costs + step.cost
-        pushed = (steps + rewards + 100 * costs + step.time.astype(jnp.float32)) / 1000 + params
-        return jnp.stack([pushed, pushed]), (steps + 1, rewards, costs)
-
-    params = jnp.zeros(SEEDS)
-    return Agent(params, 2, lambda: (jnp.float32(0), jnp.float32(0), jnp.float32(0)), act)
-
-
-def expected_pushes(length: int) -> np.ndarray:
-    """What `remembering` has pushed before each step of an episode, in NumPy."""
-    rewards = length + np.arange(1, length + 1) / 8
-    costs = (np.arange(1, length + 1) % 3 == 0).astype(float)
-    seen_rewards = np.concatenate([[0], np.cumsum(rewards)[:-1]])
-    seen_costs = np.concatenate([[0], np.cumsum(costs)[:-1]])
-    actions = (2 * np.arange(length) + seen_rewards + 100 * seen_costs) / 1000
-    return np.concatenate([[0], np.cumsum(actions)[:-1]])
-
-
-@pytest.mark.parametrize("in_flight", [1, 3, 7])
-def test_an_agent_remembers_its_episode_alone(run: Callable[..., Rollouts], in_flight: int) -> None:
-    """Memory, last reward, last cost and time are the episode's own, and begin anew with it."""
-    rows = run(acting=remembering(), in_flight=in_flight, processes=2)
-    assert rows.observations is not None
-    for seed in range(SEEDS):
-        for episode, length in enumerate(LENGTHS):
-            pushed = rows.observations[:length, seed, episode, 2]
-            np.testing.assert_allclose(pushed, expected_pushes(length), atol=1e-5)
-
-
-def test_memory_begins_anew_after_a_failure(run: Callable[..., Rollouts], tmp_path: Path) -> None:
-    """A process dies in an episode's middle: what it started again remembers nothing of before."""
-    whole = run(acting=remembering(), processes=2)
-    task = failing("die", tmp_path / "failed")
-    rows = run(task, make=make_failing, acting=remembering(), processes=2)
-    assert (tmp_path / "failed").exists()
-    assert_equal(rows, whole)
-
-
-def test_jobs_run_again_where_a_process_fails(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A job that dies once gives its result, in its place; one that always dies is an error."""
-    with SimulatorPool(on_ball_run(), 2, make=make_counting, processes=2) as pool:
-        marker = tmp_path / "died"
-        results = pool.run([partial(die_once, n, str(marker)) for n in range(5)])
-        assert results == [0, 1, 4, 9, 16]
-        assert "failed in job 3: its process ended (SIGKILL)" in capsys.readouterr().err
-        with pytest.raises(InputError, match=r"failed in job 3: .* failed 3 times"):
-            pool.run([partial(die_once, n, "") for n in range(5)])
