@@ -1,7 +1,7 @@
-"""What acts: all that evaluation, and a user's program, know of a method.
+"""Agents: the interface between a method and evaluation, or a user's program.
 
-A policy's folder has `trained/`, which a training stage wrote (parameters, and a configuration that
-names the method), and `acting.json`, how it acts, which stage evaluate wrote when it ran it so.
+A policy's folder has `trained/`, written by a training stage (parameters, and a configuration that
+names the method), and `acting.json`, the acting parameters, written by stage evaluate.
 """
 
 import json
@@ -24,13 +24,13 @@ TRAINED, ACTING = "trained", "acting.json"
 
 
 class Step(NamedTuple):
-    """What an agent sees of one episode before it acts.
+    """What an agent observes of one episode before it acts.
 
     Attributes:
-        observation: `[obs_dim]` of the state that it acts in.
-        reward: `[]` of its last step; 0 at an episode's first.
-        cost: `[]` of that step, so of this state; 0 at an episode's first.
-        time: `[]` int32, steps done in this episode.
+        observation: `[obs_dim]` observation of the current state.
+        reward: `[]` reward of the previous step; 0 at the first step of an episode.
+        cost: `[]` cost of the previous step, that is, of the current state; 0 at the first step.
+        time: `[]` int32, number of steps done in this episode.
     """
 
     observation: Any
@@ -40,13 +40,13 @@ class Step(NamedTuple):
 
 
 class Agent(NamedTuple):
-    """Something that acts in one episode; callers vmap.
+    """A policy that acts in one episode; callers vmap.
 
     Attributes:
         params: pytree of arrays, stacked along a leading `[seeds]` axis.
-        action_dim: entries of an action.
-        initial_memory: () -> what it remembers before an episode's first step, a pytree of arrays;
-            `()` if it acts by the observation alone.
+        action_dim: number of entries of an action.
+        initial_memory: () -> the memory before the first step of an episode, a pytree of arrays;
+            `()` if the agent acts on the observation alone.
         act: (params of one seed, memory, step, key) -> (action `[action_dim]` in [-1, 1], memory).
             Consumes the key.
         feasible_value: (params of one seed, observations `[B, obs_dim]`) -> V_h `[B]`; None for a
@@ -69,20 +69,20 @@ def module_of(trained: str | Path) -> ModuleType:
     """The module of the method that a folder's policy was trained by.
 
     Raises:
-        InputError: the folder is no policy, or names a method that there is not.
+        InputError: the folder is no policy, or names an unknown method.
     """
     return method_module(str(checkpoint.load_config(trained).get("agent")))
 
 
 def load_agent(trained: str | Path, acting: Mapping[str, Any]) -> Agent:
-    """Read what a training stage wrote.
+    """Read a trained policy as an agent.
 
     Args:
-        trained: its folder.
-        acting: the values of the method's acting parameters.
+        trained: the folder that a training stage wrote.
+        acting: values of the method's acting parameters.
 
     Raises:
-        InputError: the folder is no whole policy, or names a method that there is not.
+        InputError: the folder is no complete policy, or names an unknown method.
         ValueError: an acting parameter is unknown, missing or out of range.
     """
     config, module = checkpoint.load_config(trained), module_of(trained)
@@ -106,7 +106,7 @@ class Policy:
         self._feasible_value = agent.feasible_value and jax.jit(agent.feasible_value)
 
     def initial_memory(self, episodes: int) -> Any:
-        """What the policy remembers before the first step of so many episodes, for `step`."""
+        """The memory before the first step of `episodes` episodes, for `step`."""
         memory = self._agent.initial_memory()
         return jax.tree.map(lambda leaf: jnp.stack([leaf] * episodes), memory)
 
@@ -114,9 +114,9 @@ class Policy:
         """Act in B episodes.
 
         Args:
-            memory: from `initial_memory`, or from the step before. Where an episode begins anew, so
-                must its memory.
-            step: what is seen, each field with a leading `[B]`.
+            memory: from `initial_memory`, or from the previous step. Where a new episode begins, it
+                must be the initial one.
+            step: what is observed, each field with a leading `[B]` axis.
             key: a JAX key, consumed; the same key gives the same actions.
 
         Returns:
@@ -127,7 +127,7 @@ class Policy:
         return self._act(self._params, memory, seen, keys)
 
     def act(self, observations: np.ndarray | Array, key: Array) -> Array:
-        """Choose actions by observations alone.
+        """Choose actions from observations alone.
 
         Args:
             observations: `[B, obs_dim]`.
@@ -137,7 +137,7 @@ class Policy:
             `[B, action_dim]` actions in [-1, 1].
 
         Raises:
-            TypeError: the policy acts on what it remembers of its episode; `step` is for that.
+            TypeError: the policy has a memory; use `step`.
         """
         if jax.tree.leaves(self._agent.initial_memory()):
             raise TypeError("this policy remembers its episode: use initial_memory() and step()")
@@ -158,18 +158,18 @@ class Policy:
 
 
 def load_policy(directory: str | Path, seed: int = 0, **acting: Any) -> Policy:
-    """Load a trained policy, which acts as it was evaluated; needs neither DVC nor the dataset.
+    """Load a trained policy, which acts as in its evaluation; needs neither DVC nor the dataset.
 
     Args:
         directory: a policy's folder, such as data/policy/PointRobot/FISOR.
-        seed: which training seed acts, from 0.
-        acting: other acting parameters than it was evaluated with, such as N=4.
+        seed: the training seed that acts, from 0.
+        acting: acting parameters that differ from those of its evaluation, such as N=4.
 
     Returns:
         An object with `act`, `step` and `feasible_value`.
 
     Raises:
-        InputError: the folder is no whole policy.
+        InputError: the folder is no complete policy.
         ValueError: there is no such seed, or an acting parameter is unknown or out of range.
     """
     directory = Path(directory)
@@ -180,10 +180,10 @@ def load_policy(directory: str | Path, seed: int = 0, **acting: Any) -> Policy:
 
 
 def read_acting(directory: Path) -> dict[str, Any]:
-    """The acting parameters that a policy was evaluated with; none if it was not.
+    """The acting parameters that a policy was evaluated with; empty if it was not evaluated.
 
     Raises:
-        InputError: the file holds something else.
+        InputError: the file is not a JSON object.
     """
     path = directory / ACTING
     if not path.exists():

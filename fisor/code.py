@@ -1,4 +1,4 @@
-"""What a piece of the project computes with: the code that it imports, and the packages.
+"""The code and the packages that a part of the project computes with, found by its imports.
 
 Code is compared by its syntax tree without docstrings, so that a comment, a docstring or a blank
 line makes no result stale.
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGES = "fisor", "stages"
-# Left out: the table of methods, which names all of them where a stage runs one; and this module,
-# which decides whether a training may go on, but on no result.
+# Left out: the table of methods, which names all methods although a stage runs only one; and this
+# module, which decides whether a training may be resumed, but does not affect its result.
 LEFT_OUT = {"fisor.methods", "fisor.code"}
-# Binaries that do the computing for a package which is imported in their place.
+# Binary packages that do the computing for a package that is imported.
 COMPUTES_FOR = {
     "jax": ("jaxlib",),
     "safety_gymnasium": ("mujoco",),
@@ -27,11 +27,11 @@ WITHOUT_INFLUENCE = {"tqdm"}  # on any result
 
 
 class Closure(NamedTuple):
-    """All that importing a module can run.
+    """Everything that importing a module can run.
 
     Attributes:
-        modules: of the project, by name: the file of each.
-        packages: of others, the top-level names.
+        modules: the project's modules: name -> file.
+        packages: top-level names of other packages.
     """
 
     modules: dict[str, Path]
@@ -41,13 +41,14 @@ class Closure(NamedTuple):
 def closure(*names: str, root: Path | None = None) -> Closure:
     """Modules and packages that importing some of the project's modules can run.
 
-    Imports inside functions count. So does a text that is the name of one of the project's modules,
-    since that is how suites are imported when they are needed. A package's `__init__` is no part of
-    it: it holds no code here (`fisor/__init__.py` imports when it is asked). Nor is `LEFT_OUT`.
+    Imports inside functions count. So does a string that is the name of one of the project's
+    modules, since suites are imported by name when they are needed. Packages' `__init__` files do
+    not count, since they contain no code (`fisor/__init__.py` imports on request), nor do the
+    modules in `LEFT_OUT`.
 
     Args:
-        names: of the modules.
-        root: folder of the packages; by default the one that this module lies in.
+        names: names of the modules.
+        root: folder of the packages; by default the parent folder of `fisor`.
     """
     root = root or Path(__file__).parent.parent
     modules: dict[str, Path] = {}
@@ -83,7 +84,7 @@ class _Source(NamedTuple):
 
 @cache
 def _source(path: Path) -> _Source:
-    """What matters of a module's file, docstrings left out."""
+    """Imports, strings and hash of a module's file, without docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imports, texts = [], []
     for node in ast.walk(tree):
@@ -116,9 +117,9 @@ def _distributions() -> dict[str, list[str]]:
 
 
 def distributions(packages: set[str]) -> set[str]:
-    """The names under which imported packages are installed, those that compute for them included.
+    """The distributions of imported packages, including those that compute for them.
 
-    The standard library has none.
+    Modules of the standard library have none.
     """
     found = set()
     for package in packages - WITHOUT_INFLUENCE:

@@ -1,4 +1,4 @@
-"""The machine's name, to stand beside results."""
+"""The name of the hardware, to be recorded with results."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ def processor() -> str:
 
 
 def hardware() -> str:
-    """What JAX computes on: accelerators, else the processor."""
+    """What JAX computes on: the accelerators, or else the processor."""
     device = jax.devices()[0]
     if device.platform == "cpu":
         return processor()

@@ -1,8 +1,8 @@
 """The table of methods: the module of each, which is imported when the method is used.
 
 A module has `Acting`, the section of its acting parameters, and `agent(directory, config, acting)`,
-which reads a policy's folder. A baseline's also has `Config`, the section of its parameters of
-training, and `train(config, problem, data, fit)`; see `fisor.baselines`.
+which reads a policy's folder. A baseline's module also has `Config`, the section of its training
+parameters, and `train(config, problem, data, fit)`; see `fisor.baselines`.
 """
 
 import importlib
@@ -12,7 +12,7 @@ from typing import Any
 
 from fisor.errors import InputError
 
-FISOR = "FISOR"  # and all that is drawn from the two critics
+FISOR = "FISOR"  # and its variants: all policies that are extracted from the two critics
 METHODS = {
     FISOR: "fisor.policies.agent",
     "BC": "fisor.baselines.bc",

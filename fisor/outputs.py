@@ -1,4 +1,4 @@
-"""Atomic writes: an output appears under its name only when it is whole."""
+"""Atomic writes: an output appears under its name only when it is complete."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from pathlib import Path
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """A path to write to, which becomes `path` if the block ends well and vanishes if not.
+    """A path to write to, which becomes `path` if the block succeeds and is removed if it fails.
 
     Args:
-        path: the file to make; its folder is made, too.
+        path: the file to make; its folder is made if needed.
 
     Yields:
-        A path beside it, for the block to write.
+        A temporary path in the same folder, for the block to write to.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,13 +28,13 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `path` if the block ends well and vanishes if not.
+    """A folder to fill, which becomes `path` if the block succeeds and is removed if it fails.
 
     Args:
-        path: the folder to make; an older one of that name is replaced.
+        path: the folder to make; an existing one is replaced.
 
     Yields:
-        An empty folder beside it, for the block to fill.
+        An empty temporary folder next to it, for the block to fill.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")

@@ -1,1 +1,1 @@
-"""One thin file a stage of dvc.yaml: paths on the command line, one call, one output."""
+"""One thin file per stage of dvc.yaml: paths on the command line, one call, one output."""

@@ -1,4 +1,4 @@
-"""Make a task's dataset, in DSRL's HDF5 layout: fetched, or collected in a simulator."""
+"""Download a task's dataset in DSRL's HDF5 layout, or collect one in a simulator."""
 
 import shutil
 
@@ -9,7 +9,7 @@ from stages import command
 
 
 def main(task: str, raw: str) -> None:
-    """Fetch or collect the dataset of a task into an HDF5 file."""
+    """Download or collect the dataset of a task as an HDF5 file."""
     settings = command.settings(AcquireStage, task)
     if settings.acquire.source == "dsrl":
         assert settings.acquire.file is not None
@@ -21,7 +21,7 @@ def main(task: str, raw: str) -> None:
             checksums_path="data/sha256sums.txt",
         )
         return
-    from fisor.collect import collect  # loads JAX, which a download does without
+    from fisor.collect import collect  # loads JAX, which a download does not need
 
     unfinished = command.COLLECTING / task
     hdf5.write_hdf5(raw, collect.collect(settings, unfinished))

@@ -1,4 +1,4 @@
-"""Check params.yaml and tasks.yaml; say what code and packages each stage computes with."""
+"""Check params.yaml and tasks.yaml; record the code and the packages of each stage."""
 
 import json
 import re
@@ -34,14 +34,14 @@ def main(lock: str, out: str) -> None:
 
 
 def write(path: Path, lock: str, *modules: str) -> None:
-    """Write what some modules compute with."""
+    """Write the code and the packages that some modules compute with."""
     with atomic_file(path) as file:
         text = json.dumps(described(modules, locked_versions(Path(lock))), indent=2) + "\n"
         file.write_text(text, encoding="utf-8")
 
 
 def described(modules: tuple[str, ...], versions: dict[str, str]) -> dict[str, dict[str, str]]:
-    """The hash of every module that these reach, and the version of every package."""
+    """The hash of every module that these import, and the version of every package."""
     reached = closure(*modules)
     names = sorted(distributions(reached.packages) & versions.keys())
     return {

@@ -1,4 +1,4 @@
-"""Say what code and packages a baseline's training and evaluation compute with."""
+"""Record the code and the packages of a baseline's training and evaluation."""
 
 from pathlib import Path
 

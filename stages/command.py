@@ -1,4 +1,4 @@
-"""How a stage is run from the command line, and where it keeps what it has not finished."""
+"""The command line of stages, their parameters, and the folders of unfinished work."""
 
 import argparse
 import inspect
@@ -14,24 +14,24 @@ from fisor.errors import InputError
 
 Schema = TypeVar("Schema", bound=Section)
 
-# Outside of the stages' outputs: DVC removes those before a run.
-COLLECTING = Path("data/collecting")  # collections that go on when started again
-TRAINING = Path("data/training")  # trainings likewise
+# Outside of the stages' outputs, which DVC removes before a run.
+COLLECTING = Path("data/collecting")  # interrupted collections, to be resumed
+TRAINING = Path("data/training")  # interrupted trainings
 
 
 def keep_compiled_programs(folder: str | Path = ".cache/jax") -> None:
-    """Let JAX, in this process and those that it starts, take programs from those once compiled.
+    """Cache JAX's compiled programs on disk, in this process and those that it starts.
 
     Args:
-        folder: keeps them, unless the environment has JAX_COMPILATION_CACHE_DIR. It may be removed
-            at any time.
+        folder: folder of the cache, unless the environment sets JAX_COMPILATION_CACHE_DIR; it may
+            be deleted at any time.
     """
     settings: dict[str, str | float] = {
         "jax_compilation_cache_dir": str(Path(folder).absolute()),
         "jax_persistent_cache_min_compile_time_secs": 0.0,  # many small ones add up
     }
     for name, value in settings.items():
-        # JAX reads its variables when it is imported; where it is there already, it is told.
+        # JAX reads these variables on import; if it is imported already, it is configured here.
         given = os.environ.setdefault(name.upper(), str(value))
         if "jax" in sys.modules:
             sys.modules["jax"].config.update(

@@ -1,4 +1,4 @@
-"""Run a policy in its environment: one row per episode, and how it acted, beside the policy."""
+"""Run a policy in its environment; write one row per episode, and its acting parameters."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Derive the violation h of each transition, and the dataset's card."""
+"""Derive the violation h of each transition, and the data card."""
 
 import json
 from pathlib import Path

@@ -16,7 +16,7 @@ def main(data: str, reports: str) -> None:
 
 
 def results(data: Path, name: str, methods: tuple[str, ...]) -> Results:
-    """Where the other stages left a task's results."""
+    """The paths of a task's results, written by the other stages."""
     return Results(
         task=load_task(name),
         transitions=data / "transitions" / f"{name}.parquet",

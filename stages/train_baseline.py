@@ -1,4 +1,4 @@
-"""Train a method that learns by itself: without FISOR's critics."""
+"""Train a baseline: a method with a training of its own, without FISOR's critics."""
 
 import shutil
 from functools import partial

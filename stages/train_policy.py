@@ -1,4 +1,4 @@
-"""Draw a policy from the data by weighted regression (Eq. 13-14)."""
+"""Extract a policy from the critics by weighted regression on the data (Eq. 13-14)."""
 
 import shutil
 

@@ -1,1 +1,1 @@
-"""Behaviour data, made in the simulators."""
+"""Behaviour data, collected in the simulators."""

@@ -1,4 +1,4 @@
-"""Advantages of rewards and of costs, as PPO weighs them against each other."""
+"""Advantages of rewards and of costs, for PPO with a Lagrangian."""
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +26,8 @@ def estimate_advantages(
 
     Args:
         rewards: `[steps]`.
-        values: `[steps]` of the states before each step.
-        next_values: `[steps]` of those after it.
+        values: `[steps]` values of the states before each step.
+        next_values: `[steps]` values of the states after it.
         terminals: `[steps]` bool, whether the state after it ends the episode.
         ends: `[steps]` bool, whether the episode ends after it, for whatever reason.
         discount: gamma.
@@ -46,7 +46,7 @@ def estimate_advantages(
 
 
 def standardised(advantages: Array) -> Array:
-    """Advantages less their mean, over their standard deviation or `LEAST_DEVIATION`.
+    """Advantages minus their mean, divided by their standard deviation or `LEAST_DEVIATION`.
 
     Args:
         advantages: of any shape, in the units of the values.

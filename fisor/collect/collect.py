@@ -1,4 +1,4 @@
-"""A dataset in DSRL's fields, by whatever way the task's suite has."""
+"""Collecting a dataset with DSRL's fields, by the behaviour that the task's suite defines."""
 
 from pathlib import Path
 
@@ -14,15 +14,15 @@ def collect(task: AcquireStage, unfinished: Path) -> dict[str, np.ndarray]:
 
     Args:
         task: what to collect, and where.
-        unfinished: a folder for what a killed collection goes on from; the caller removes it once
-            the dataset is written.
+        unfinished: a folder from which an interrupted collection resumes; the caller removes it
+            once the dataset is written.
 
     Returns:
         DSRL's fields, whole episodes one after another.
 
     Raises:
-        InputError: the task's `acquire` lacks a key, the simulator cannot be used, or nothing that
-            was seen is within the task's bounds.
+        InputError: the task's `acquire` lacks a key, the simulator cannot be used, or no collected
+            episode is within the task's bounds.
     """
     scripted = suite_of(task).behaviour == "script"
     try:

@@ -7,18 +7,18 @@ import numpy as np
 
 from fisor.collect.episodes import Act, Job, Trajectory
 
-EPISODES = 20  # of a roll-out, each by a driver of its own
+EPISODES = 20  # per roll-out, each by a different driver
 SLOWEST_KM_H, FASTEST_KM_H = 1.0, 45.0
 LEAST_ACCELERATION, LARGEST_ACCELERATION = 0.2, 2.0  # in units of the driver's usual one
-BRAKING_SHARE = 0.7  # of the drivers; the others do not brake for vehicles ahead
+BRAKING_SHARE = 0.7  # share of the drivers that brake for vehicles ahead
 ACTION_NOISE = 0.05  # standard deviation
 
 
 class Driver(NamedTuple):
-    """MetaDrive's IDM driver (Treiber et al. 2000) with settings of its own.
+    """MetaDrive's IDM driver (Treiber et al. 2000) with varied settings.
 
     Attributes:
-        speed_km_h: that it keeps on a free road.
+        speed_km_h: its speed on a free road.
         acceleration: how hard it corrects its speed, in units of its usual acceleration.
         brakes: whether it slows down for vehicles ahead.
     """
@@ -48,7 +48,7 @@ class Sweep:
     """Drivers of random settings; nothing is learned from their episodes."""
 
     def __init__(self, seed: int) -> None:
-        """Everything random follows from `seed`."""
+        """Derive all randomness from `seed`."""
         self._seed = seed
 
     def init(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Whole episodes: jobs for the simulators' processes, which do not load JAX.
 
-What comes back depends on the jobs alone, not on how many processes there are or which is faster.
+The results depend on the jobs alone, not on the number of processes or their speed.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ Act = Callable[[np.ndarray], np.ndarray]  # [obs_dim] -> [action_dim], unbounded
 
 
 class Actor(Protocol):
-    """What acts in an episode; it travels to a process."""
+    """Acts in an episode; it is sent to a process."""
 
     def start(self, environment: gymnasium.Env, generator: np.random.Generator) -> Act:
         """Begin an episode of `environment`, just reset, with noise from `generator`."""
@@ -25,9 +25,9 @@ class Job:
     """Episodes for one process to run, one after another.
 
     Attributes:
-        actor: acts.
-        entropy: whole numbers, at least 0, from which everything random follows.
-        least_steps: no further episode is begun once so many steps are done.
+        actor: what acts.
+        entropy: whole numbers, at least 0, from which all randomness is derived.
+        least_steps: no further episode starts once so many steps are done.
     """
 
     actor: Actor
@@ -35,7 +35,7 @@ class Job:
     least_steps: int
 
     def __call__(self, environment: gymnasium.Env) -> "Trajectory":
-        """Run the episodes in `environment`, whatever ran in it before."""
+        """Run the episodes in `environment`; what ran in it before has no influence."""
         noise, starts = map(np.random.default_rng, np.random.SeedSequence(self.entropy).spawn(2))
         rows: list[tuple] = []
         while len(rows) < self.least_steps:
@@ -57,7 +57,7 @@ class Trajectory(NamedTuple):
 
     Attributes:
         observations: `[n, obs_dim]` float32, before each step.
-        actions: `[n, action_dim]` float32, as the actor gave them: not clipped.
+        actions: `[n, action_dim]` float32, as chosen by the actor: not clipped.
         next_observations: `[n, obs_dim]` float32.
         rewards: `[n]` float32.
         costs: `[n]` float32, of the state after the step.

@@ -1,7 +1,7 @@
-"""A dataset of DSRL's kind from a task's simulator: explore, keep every episode, thin them out.
+"""A dataset like DSRL's from a task's simulator: explore, keep every episode, thin them out.
 
-Each roll-out is written down whole with the state after it, so that a collection which was killed
-goes on from its last roll-out, and ends with the bytes that it would have had.
+Each roll-out is saved together with the state after it, so that an interrupted collection resumes
+from its last roll-out, and gives the same bytes as one that was not interrupted.
 """
 
 import json
@@ -29,13 +29,13 @@ EPISODES = "episodes.npz"
 
 
 class Explorer(Protocol):
-    """Decides who acts; its state is a pytree of arrays."""
+    """Decides what acts; its state is a pytree of arrays."""
 
     def init(self) -> Any:
         """The state before the first roll-out."""
 
     def begin(self, state: Any, done: float) -> Any:
-        """The state for the next one, when the share `done` of the budget of steps is used."""
+        """The state for the next roll-out, when the share `done` of the budget of steps is used."""
 
     def jobs(self, state: Any, iteration: int) -> list[Job]:
         """The episodes of a roll-out."""
@@ -63,13 +63,13 @@ def collect(task: AcquireStage, folder: str | Path) -> dict[str, np.ndarray]:
     """Explore for the task's number of steps, and thin out what was seen.
 
     Args:
-        task: whose environment it is, and how much is to be collected.
-        folder: keeps the roll-outs; if it holds some of the same settings and code, the
-            collection goes on from there. The caller removes it once the dataset is written.
+        task: the task, with the size of the dataset to collect.
+        folder: folder of the roll-outs; if it has some of the same settings and code, the
+            collection resumes after them. The caller removes it once the dataset is written.
 
     Returns:
-        DSRL's fields, whole episodes one after another in the order in which they were seen.
-        Actions are what was applied, clipped to [-1, 1].
+        DSRL's fields, whole episodes one after another in the order of their collection. Actions
+        are those that were applied, clipped to [-1, 1].
 
     Raises:
         InputError: the simulator cannot be used, or no episode is within the task's bounds.
@@ -102,9 +102,9 @@ def collect(task: AcquireStage, folder: str | Path) -> dict[str, np.ndarray]:
 
 
 def explore(task: AcquireStage, folder: Path) -> None:
-    """Run roll-outs into `folder`, from the last one that it holds of this very collection."""
+    """Save roll-outs to `folder`, resuming after the last one there of this same collection."""
     assert task.acquire.environment_steps is not None
-    # Through JSON, as the one it is compared with.
+    # Through JSON, like the stored one that it is compared with.
     identity = json.loads(json.dumps(asdict(task))) | {"code": closure_hash(__name__)}
     with SimulatorPool(task, cores(), processes=cores()) as pool:
         observation_dim, action_dim = pool.run([sizes])[0]
@@ -142,7 +142,7 @@ def _rollouts(folder: Path) -> list[Path]:
 
 
 def _resume(folder: Path, identity: dict[str, Any], explorer: Explorer) -> tuple[Any, int, int]:
-    """The state, the number of roll-outs and the steps that are done."""
+    """The state, the number of roll-outs and the number of steps that are done."""
     if there := _rollouts(folder):
         config = checkpoint.load_config(there[-1])
         steps = config.pop("steps")
@@ -155,7 +155,7 @@ def _resume(folder: Path, identity: dict[str, Any], explorer: Explorer) -> tuple
 
 
 def _write_episodes(path: Path, streams: list[Trajectory]) -> None:
-    """One file a roll-out, without what follows from the rest: the next observations."""
+    """One file per roll-out, without next observations, which follow from the rest."""
     joined = Trajectory(*(np.concatenate(fields) for fields in zip(*streams, strict=True)))
     ends = joined.terminals | joined.timeouts
     np.savez(
@@ -171,7 +171,7 @@ def _write_episodes(path: Path, streams: list[Trajectory]) -> None:
 
 
 def _episodes_seen(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return and cost of every episode, in the order in which they were seen."""
+    """Return and cost of every episode, in the order of their collection."""
     sums: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for rollout in _rollouts(folder):
         with np.load(rollout / EPISODES, allow_pickle=False) as file:
@@ -184,7 +184,7 @@ def _episodes_seen(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fields(folder: Path, kept: np.ndarray) -> dict[str, np.ndarray]:
-    """DSRL's fields of the episodes `kept`, rising numbers in the order seen."""
+    """DSRL's fields of the episodes `kept`, numbers in ascending order."""
     parts = []
     before = 0
     for rollout in _rollouts(folder):

@@ -12,12 +12,12 @@ LARGEST_INPUT = 10.0  # standard deviations
 
 
 def mlp(layers: Sequence[tuple[Any, Any]], inputs: Any, tanh: Callable[[Any], Any]) -> Any:
-    """Tanh layers and a linear one, for NumPy's arrays or JAX's: `[inputs]` -> `[outputs]`.
+    """Tanh layers and a linear one, for arrays of NumPy or JAX: `[inputs]` -> `[outputs]`.
 
     Args:
-        layers: of each the kernel `[inputs, outputs]` and the bias `[outputs]`.
+        layers: the kernel `[inputs, outputs]` and the bias `[outputs]` of each layer.
         inputs: `[inputs]`.
-        tanh: of the library whose arrays these are.
+        tanh: the function of the same library.
     """
     for kernel, bias in layers[:-1]:
         inputs = tanh(inputs @ kernel + bias)
@@ -32,7 +32,7 @@ class GaussianActor(NamedTuple):
         layers: the MLP.
         std: `[action_dim]` standard deviation.
         observation_mean: `[obs_dim]`, subtracted from observations.
-        observation_std: `[obs_dim]`, which they are then divided by.
+        observation_std: `[obs_dim]`, by which the difference is divided.
     """
 
     layers: Sequence[tuple[np.ndarray, np.ndarray]]
@@ -41,7 +41,7 @@ class GaussianActor(NamedTuple):
     observation_std: np.ndarray
 
     def start(self, environment: gymnasium.Env, generator: np.random.Generator) -> Act:
-        """Nothing is kept between steps but the generator."""
+        """Begin an episode; only the generator is kept between steps."""
 
         def act(observation: np.ndarray) -> np.ndarray:
             inputs = (observation - self.observation_mean) / self.observation_std

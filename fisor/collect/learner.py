@@ -1,4 +1,4 @@
-"""Learners that visit the (cost, return) plane of a task, one for each schedule of the limit."""
+"""Learners that cover the (cost, return) plane of a task, one per schedule of the limit."""
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +9,12 @@ from fisor.collect.episodes import Job, Trajectory
 from fisor.collect.gaussian_actor import GaussianActor
 from fisor.collect.schedules import SCHEDULES
 
-STREAMS = 20  # of episodes one after another, each from a start of its own
+STREAMS = 20  # sequences of episodes, each with its own starts
 LEAST_STREAM_STEPS = 200
 
 
 class Learner:
-    """One learner after another, a schedule each, over one budget of steps."""
+    """One learner after another, one per schedule, which share a budget of steps."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Learner:
         self._horizon_steps, self._discount = horizon_steps, discount
         self._highest_cost, self._seed = highest_cost, seed
         self._key = jax.random.key(seed)
-        # Whole episodes, as far as none ends early.
+        # Whole episodes, if none ends early.
         self._stream_steps = -(-LEAST_STREAM_STEPS // horizon_steps) * horizon_steps
 
     def init(self) -> ppo.LearnerState:
@@ -41,7 +41,7 @@ class Learner:
     def begin(self, state: ppo.LearnerState, done: float) -> ppo.LearnerState:
         """The state for the next roll-out, when the share `done` of the budget is used.
 
-        Where the next schedule's part of the budget begins, so does a fresh learner.
+        A new learner starts where the next schedule's part of the budget begins.
         """
         schedule = int(done * len(SCHEDULES))
         if schedule == int(state.schedule):
@@ -65,7 +65,7 @@ class Learner:
     def learn(
         self, state: ppo.LearnerState, iteration: int, done: float, streams: list[Trajectory]
     ) -> ppo.LearnerState:
-        """The state after a roll-out's update; what a stream ran over its steps is not used."""
+        """The state after a roll-out's update; surplus steps of a stream are not used."""
         batch = ppo.Batch(
             *(
                 jnp.stack([jnp.asarray(field[: self._stream_steps]) for field in fields])

@@ -13,7 +13,7 @@ LARGEST_MULTIPLIER = 10.0
 
 
 class Multiplier(NamedTuple):
-    """The PID controller's memory: its integral, and the cost per episode that it saw last."""
+    """The PID controller's memory: its integral, and the last cost per episode."""
 
     integral: Array
     last_cost: Array
@@ -25,10 +25,10 @@ def control(
     """The PID controller's next Lagrange multiplier (Stooke et al. 2020, Algorithm 2).
 
     Args:
-        memory: from the roll-out before.
-        cost: per episode, of this roll-out.
-        limit: of the cost per episode; may be infinite.
-        horizon_steps: costs are measured in a tenth of it.
+        memory: memory after the previous roll-out.
+        cost: cost per episode of this roll-out.
+        limit: limit of the cost per episode; may be infinite.
+        horizon_steps: the unit of costs is a tenth of it.
 
     Returns:
         The new memory, and the multiplier, 0 to 10.

@@ -21,16 +21,16 @@ Array = jax.Array
 Actor = Callable[[Array, Any, Array], tuple[Array, Any]]  # (states, its state, key) -> actions
 
 BATCH_EPISODES = 500
-EVADING_STEPS = 40  # from speed 2 to a stand
+EVADING_STEPS = 40  # from speed 2 to a standstill
 SAFETY_MARGIN = 0.03
-EXPLORATION_NOISE = 0.1  # standard deviation of what is added to a competent action
+EXPLORATION_NOISE = 0.1  # standard deviation of the noise on a competent action
 CHANGE_PROBABILITY = 0.1  # a random action is held for 10 steps on average
 LEAST_SPEED = 0.15
 FORWARDS_PREFERENCE = 0.25  # of a unit of speed, against the cosine of the angle to the aim
 
 
 class Episodes(NamedTuple):
-    """Whole episodes one after another, n transitions in all; DSRL's names.
+    """Whole episodes one after another, n transitions in total; DSRL's names.
 
     Attributes:
         observations: `[n, 11]`.
@@ -54,13 +54,13 @@ class Episodes(NamedTuple):
 
 
 class Style(NamedTuple):
-    """How one competent driver drives, `[B]` each.
+    """The settings of competent drivers, `[B]` each.
 
     Attributes:
-        clearance: distance from a hazard's centre that it steers for; below the radius, only the
-            safest manoeuvre saves it.
-        speed: wanted speed.
-        gain: how hard errors are corrected.
+        clearance: distance from a hazard's centre that a driver steers for; below the radius, only
+            the safest manoeuvre prevents a violation.
+        speed: desired speed.
+        gain: gain of the corrections of errors.
     """
 
     clearance: Array
@@ -80,13 +80,13 @@ def safest_manoeuvre(states: Array) -> tuple[Array, Array]:
         states: `[B, 4]`.
 
     Returns:
-        `[B]` its risk, 0 where both are kept clear of by the margin, and its first action `[B, 2]`.
+        `[B]` its risk, 0 where it keeps the margin to both, and its first action `[B, 2]`.
     """
     manoeuvres = jnp.asarray(_manoeuvres())
     worst, edge = jax.vmap(brake_and_turn, in_axes=(None, 0))(states, manoeuvres)
     hazard_risk = jnp.maximum(worst + SAFETY_MARGIN, 0.0)
     edge_risk = jnp.maximum(edge - dynamics.HALF_WIDTH + SAFETY_MARGIN, 0.0)
-    risk = 100.0 * hazard_risk + edge_risk  # no edge is worth a hazard
+    risk = 100.0 * hazard_risk + edge_risk  # avoiding a hazard comes before the edge
     safest = risk.argmin(axis=0)
     return risk.min(axis=0), braking_actions(states, manoeuvres[safest, 0])
 
@@ -96,13 +96,13 @@ def _angle(radians: Array) -> Array:
 
 
 def wanted_action(states: Array, style: Style) -> Array:
-    """Steer for the goal, along the tangent of the nearest hazard in the way; out of one, straight.
+    """Steer for the goal, along the tangent of the nearest hazard in the way; straight out of one.
 
     Forwards or backwards, whichever is quicker: the dynamics are the same in both directions.
 
     Args:
         states: `[B, 4]`.
-        style: of each driver.
+        style: settings of each driver.
 
     Returns:
         `[B, 2]` actions, not clipped.
@@ -131,11 +131,11 @@ def wanted_action(states: Array, style: Style) -> Array:
 
 
 def competent_action(states: Array, style: Style, key: Array) -> Array:
-    """What a competent driver does, noise included. Consumes `key`.
+    """The action of a competent driver, noise included. Consumes `key`.
 
     Args:
         states: `[B, 4]`.
-        style: of each driver.
+        style: settings of each driver.
         key: a key.
 
     Returns:
@@ -146,7 +146,7 @@ def competent_action(states: Array, style: Style, key: Array) -> Array:
     after = dynamics.step(states, wanted).state
     risk_after, _ = safest_manoeuvre(after)
     _, evading = safest_manoeuvre(states)
-    # Inside a hazard, the way out is driven and not braked.
+    # Inside a hazard, drive out of it instead of braking.
     depth = dynamics.violation(states)
     outwards = dynamics.violation(after) <= depth
     leaving = (depth > -SAFETY_MARGIN) & (outwards | (jnp.abs(states[:, 2]) <= LEAST_SPEED))
@@ -186,8 +186,8 @@ def competent_batch(key: Array) -> tuple:
 def random_batch(key: Array) -> tuple:
     """A batch of episodes of a random policy. Consumes `key`.
 
-    It draws as a fresh Gaussian policy does, from a standard normal clipped to the bounds, and
-    holds each action for a random while.
+    Like an untrained Gaussian policy, it draws actions from a standard normal, clipped to the
+    bounds; it holds each action for a random number of steps.
     """
     start_key, first_key, roll_key = jax.random.split(key, 3)
 
@@ -206,7 +206,7 @@ def random_batch(key: Array) -> tuple:
 
 
 def _episodes(batch: tuple, limit: int) -> Episodes:
-    """The batch's episodes one after another, `limit` transitions at most."""
+    """The batch's episodes one after another, at most `limit` transitions."""
     states, actions, result, over = batch
     violations = np.asarray(dynamics.violation(states))
     observations = np.asarray(dynamics.observe(states))
@@ -219,7 +219,7 @@ def _episodes(batch: tuple, limit: int) -> Episodes:
         *(observations, actions, next_observations, result.reward, result.cost),
         *(result.terminated, timeouts, violations),
     )
-    # [steps, episodes, ...] -> one episode after another, without what follows its end
+    # [steps, episodes, ...] -> one episode after another, without steps after their ends
     kept = ~np.asarray(over).T.reshape(-1)
     flat = [
         np.swapaxes(np.asarray(field), 0, 1).reshape(-1, *field.shape[2:])[kept][:limit]
@@ -235,8 +235,8 @@ def collect(transitions: int, seed: int) -> Episodes:
     """Half of the transitions from random episodes, half from competent ones.
 
     Args:
-        transitions: how many in all, at least 2; each half's last episode is cut to fit.
-        seed: of everything random.
+        transitions: total number, at least 2; the last episode of each half is cut to fit.
+        seed: seed of all randomness.
 
     Returns:
         The episodes, random ones first.

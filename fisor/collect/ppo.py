@@ -1,6 +1,6 @@
 """A safe on-policy learner: PPO (Schulman et al. 2017) with a PID Lagrangian (Stooke et al. 2020).
 
-It serves to visit the (cost, return) plane, not to be the best policy at its end.
+Its purpose is to cover the (cost, return) plane, not to end with the best policy.
 """
 
 import itertools
@@ -22,20 +22,20 @@ HIDDEN_UNITS = (64, 64)
 EPOCHS = 8
 MINIBATCH = 500
 RATIO_CLIP = 0.2
-KL_STOP = 0.03  # epochs end when the policy has moved so far
+KL_STOP = 0.03  # epochs end when the policy has diverged this far
 LEARNING_RATE = 5e-4
 FIRST_LOG_STD, LEAST_LOG_STD = -0.5, -2.5
-SCALE_DECAY = 0.9  # of the running size of rewards and costs
+SCALE_DECAY = 0.9  # of the running scale of rewards and costs
 LEAST_SCALE = 0.05
 
 
 class Networks(NamedTuple):
-    """What Adam moves.
+    """The trained parameters.
 
     Attributes:
-        actor: MLP to the mean action.
+        actor: MLP that gives the mean action.
         log_std: `[action_dim]`.
-        reward_value: MLP to the value, in units of the scale.
+        reward_value: MLP that gives the value, in units of the scale.
         cost_value: the same for costs.
     """
 
@@ -49,13 +49,13 @@ class LearnerState(NamedTuple):
     """Everything that a learner carries from one roll-out to the next.
 
     Attributes:
-        schedule: index of the schedule that it trains by; -1 before the first.
+        schedule: index of its schedule; -1 before the first.
         networks: see `Networks`.
         adam: the optimiser's state.
-        seen: number of observations; mean and squares are over these.
+        seen: number of observations so far, over which mean and squares are taken.
         mean: `[obs_dim]`.
         squares: `[obs_dim]` sum of squared distances from the mean.
-        scales: `[2]` size of values of rewards and of costs.
+        scales: `[2]` scale of the values of rewards and of costs.
         multiplier: see `Multiplier`.
     """
 
@@ -70,7 +70,7 @@ class LearnerState(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A roll-out, `[streams, steps]` and an entry's dimension; fields as in `Trajectory`."""
+    """A roll-out, `[streams, steps, ...]`; fields as in `Trajectory`."""
 
     observations: Array
     actions: Array
@@ -140,7 +140,7 @@ def _rescaled(layers: Layers, factor: Array) -> Layers:
 
 
 class _Rows(NamedTuple):
-    """What the epochs run over, `[rows]` and an entry's dimension each."""
+    """The data of the epochs, `[rows, ...]` each."""
 
     inputs: Array
     actions: Array
@@ -164,16 +164,16 @@ def update(
     """Learn from a roll-out: multiplier, advantages, then epochs of PPO. Consumes `key`.
 
     Args:
-        state: of the learner that made the roll-out.
+        state: state of the learner that made the roll-out.
         batch: the roll-out.
         cost: mean cost of its episodes.
-        limit: for that cost.
-        key: of the order of rows.
+        limit: limit of that cost.
+        key: key of the order of rows.
         discount: gamma.
         horizon_steps: the task's.
     """
     multiplier_memory, multiplier = control(state.multiplier, cost, limit, horizon_steps)
-    # Values are learned in units that follow the size of rewards and costs (as in PopArt).
+    # Values are learned in units that follow the scale of rewards and costs (as in PopArt).
     span = min(1 / (1 - discount), horizon_steps)
     sizes = jnp.stack([jnp.square(batch.rewards).mean(), jnp.square(batch.costs).mean()]) ** 0.5
     sizes = jnp.maximum(sizes, LEAST_SCALE) * span
@@ -187,7 +187,7 @@ def update(
     rows = _rows(state, networks, batch, scales, multiplier, discount)
     networks, adam = _optimised(networks, state.adam, rows, key)
 
-    # Moments of two sets joined (Chan et al. 1983).
+    # Moments of the union of two sets (Chan et al. 1983).
     observations = batch.observations.reshape(-1, state.mean.size)
     count = observations.shape[0]
     total = state.seen + count
@@ -235,7 +235,7 @@ def _rows(
 
 
 def _optimised(networks: Networks, adam: Any, rows: _Rows, key: Array) -> tuple[Networks, Any]:
-    """Epochs of minibatches, until the policy has moved enough."""
+    """Epochs of minibatches, until the policy has diverged enough."""
     old_log_std = networks.log_std
     count = rows.actions.shape[0]
     minibatch = min(MINIBATCH, count)
@@ -257,7 +257,7 @@ def _optimised(networks: Networks, adam: Any, rows: _Rows, key: Array) -> tuple[
         return jax.vmap(partial(loss, networks))(picked).mean()
 
     def divergence(networks: Networks) -> Array:
-        """KL divergence of the new policy from the one that acted, mean over states."""
+        """Mean over states of the KL divergence between the policy that acted and the new one."""
         now = jax.vmap(partial(mlp, networks.actor, tanh=jnp.tanh))(rows.inputs)
         moved = jnp.square(now - rows.old_means).mean(axis=0)
         ratio = jnp.exp(2 * (old_log_std - networks.log_std))

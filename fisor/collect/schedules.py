@@ -1,7 +1,7 @@
-"""How the cost limit moves while a learner trains: each schedule fills its part of the plane.
+"""How the cost limit changes while a learner trains: each schedule covers a part of the plane.
 
-A schedule is a function (share of its run done, 0 to 1) -> cost limit, as a share of the highest
-cost that the dataset may hold; infinite means that costs are free.
+A schedule is a function: share of its training done, 0 to 1 -> cost limit, as a share of the
+highest cost of an episode in the dataset; infinite means no limit.
 """
 
 import math
@@ -23,7 +23,7 @@ def free_then_tightened(done: float) -> float:
 
 
 def tightened_late(done: float) -> float:
-    """A policy that has converged without a limit, brought down fast."""
+    """A policy that has converged without a limit, whose limit then falls fast."""
     return FREE if done < 0.6 else 1.0 - _ramp(done, 0.6, 0.95)
 
 

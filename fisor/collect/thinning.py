@@ -1,4 +1,4 @@
-"""Which of the episodes seen become the dataset: spread over the (cost, return) plane."""
+"""Which collected episodes become the dataset: spread over the (cost, return) plane."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ def front(costs: np.ndarray, returns: np.ndarray) -> np.ndarray:
         returns: `[n]` its return.
 
     Returns:
-        Their indices, by rising cost and return; of equal episodes the first.
+        Their indices, in ascending order of cost and return; of equal episodes the first.
     """
     order = np.lexsort((-returns, costs))
     best_so_far = np.maximum.accumulate(returns[order])
@@ -32,8 +32,8 @@ def select(
 ) -> np.ndarray:
     """Thin episodes out by a grid over the plane, as evenly as they allow.
 
-    The front, the lowest return and the highest cost stay in any case. For the rest, each cell of
-    the grid gives one episode at random, then each a second one, and so on.
+    The front, the lowest return and the highest cost are always kept. For the rest, each cell of
+    the grid contributes one random episode, then each a second one, and so on.
 
     Args:
         costs: `[n]` cost of each episode.
@@ -44,7 +44,7 @@ def select(
         generator: decides between episodes of a cell.
 
     Returns:
-        Indices of those kept, rising: `episodes` of them, or all that are not left out.
+        Indices of kept episodes, ascending: `episodes` of them, or all that are not left out.
     """
     allowed = np.flatnonzero((costs <= highest_cost) & (returns >= lowest_return))
     if allowed.size <= episodes:
@@ -55,10 +55,10 @@ def select(
         return np.sort(allowed[on_front[np.linspace(0, on_front.size - 1, episodes).astype(int)]])
     least = return_.min()
     span = max(float(return_.max() - least), 1e-9)
-    column = np.ceil(cost / highest_cost * COST_BINS).astype(int)  # no cost has its own
+    column = np.ceil(cost / highest_cost * COST_BINS).astype(int)  # cost 0 has a column of its own
     row = np.minimum((return_ - least) / span * RETURN_BINS, RETURN_BINS - 1).astype(int)
     cell = column * RETURN_BINS + row
-    # What is forced comes first in its cell, and before every other cell's.
+    # Episodes that must be kept come first in their cell, and before those of all cells.
     forced = np.zeros(allowed.size, bool)
     forced[on_front] = True
     forced[[return_.argmin(), cost.argmax()]] = True

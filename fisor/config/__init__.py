@@ -1,5 +1,5 @@
-"""The schema of params.yaml and tasks.yaml: one section a stage.
+"""The schema of params.yaml and tasks.yaml: one section per stage.
 
-The sections are plain dataclasses, which stages fill from the two files (`layers`) without any
-library; the files are checked as a whole (`files`) by stage `code`, on which every other depends.
+The sections are plain dataclasses. Stages fill them from the two files (`layers`) without further
+libraries; stage `code`, on which all others depend, checks the files as a whole (`files`).
 """

@@ -1,4 +1,4 @@
-"""What a baseline is told: by params.yaml what all trainings have in common, else by its entry."""
+"""Parameters of baselines: the common ones of params.yaml, all others from the method's entry."""
 
 import dataclasses
 from typing import ClassVar
@@ -9,12 +9,12 @@ from fisor.config.training import Common, Training
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BaselineStage(Section):
-    """What stage train_baseline knows of its task.
+    """What stage train_baseline reads of its task.
 
     Attributes:
-        name: the task's.
+        name: name of the task.
         horizon_steps: time limit of an episode.
-        cost_limit: cost per episode.
+        cost_limit: limit of the cost per episode.
     """
 
     name: str
@@ -24,25 +24,25 @@ class BaselineStage(Section):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BaselineTraining(Training):
-    """Parameters of training, all its own but the common ones; the methods' `Config` extend it."""
+    """Training parameters; all but the common ones are the method's own, in its `Config`."""
 
     OVERRIDES: ClassVar = "baselines"
     METHOD_PART: ClassVar = "train"
 
     @classmethod
     def names_from_params(cls) -> tuple[str, ...]:
-        """The common ones."""
+        """The common parameters."""
         return Common.names()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkTraining(BaselineTraining):
-    """What most baselines have: batches, and networks of so many ReLU layers.
+    """Parameters of most baselines: the batch size, and the size of their ReLU networks.
 
     Attributes:
-        batch_size: rows a step.
-        hidden_layers: of every network.
-        hidden_units: of each layer.
+        batch_size: rows per step.
+        hidden_layers: hidden layers of each network.
+        hidden_units: units of each hidden layer.
     """
 
     batch_size: int = setting(ge=1, by_task=True)
@@ -52,13 +52,13 @@ class NetworkTraining(BaselineTraining):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CriticTraining(NetworkTraining):
-    """What the baselines with action values have beside that; `learning_rate` is the critics'.
+    """Further parameters of baselines with action values; `learning_rate` is the critics'.
 
     Attributes:
-        actor_learning_rate: the policy's.
+        actor_learning_rate: learning rate of the policy.
         gamma: discount.
-        soft_update: share by which the target networks move in each step.
-        reward_scale: rewards are multiplied by it.
+        soft_update: update rate of the target networks, per step.
+        reward_scale: factor by which rewards are multiplied.
     """
 
     actor_learning_rate: float = setting(gt=0, lt=1, by_task=True)
@@ -69,7 +69,7 @@ class CriticTraining(NetworkTraining):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BaselineActing(Section):
-    """Parameters of acting, all its own; the methods' `Acting` extend it."""
+    """Acting parameters; all are the method's own, in its `Acting`."""
 
     METHOD_PART: ClassVar = "act"
 

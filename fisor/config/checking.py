@@ -17,24 +17,24 @@ Schema = TypeVar("Schema", bound=Section)
 def checked(
     schema: type[Schema], values: Any, file: str | Path, address: str = "", say: str = "key"
 ) -> Schema:
-    """Values as a section.
+    """Check values and return them as a section.
 
     Args:
         schema: the section's class.
-        values: as YAML gives them: a mapping from the section's keys.
-        file: where they stand, for the message.
+        values: as read from YAML: a mapping from the section's keys.
+        file: the file that they are from, for the message.
         address: their place in the file, such as `PointRobot.acquire`.
         say: what the message calls a key.
 
     Raises:
-        InputError: keys are unknown or missing, or values of another type or out of bounds; a line
-            for each.
+        InputError: keys are unknown or missing, or values have another type or are out of bounds;
+            one line for each.
     """
     place = f"{address}." if address else ""
     if not isinstance(values, Mapping):
         raise InputError(f"{file}: `{address}` must hold `key: value` lines, not {values!r}")
     try:
-        # As JSON, since YAML's lists stand for tuples.
+        # As JSON, since the lists of YAML represent tuples.
         return pydantic.TypeAdapter(schema).validate_json(json.dumps(values, default=str))
     except pydantic.ValidationError as error:
         lines = []

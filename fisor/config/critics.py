@@ -1,4 +1,4 @@
-"""What both critics are told."""
+"""Parameters of both critics."""
 
 import dataclasses
 
@@ -8,15 +8,15 @@ from fisor.config.training import Training
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Critic(Training):
-    """Sizes and rule of a critic.
+    """Sizes and learning rule of a critic.
 
     Attributes:
         tau: the expectile (Eq. 8 and 15), above 0.5.
         gamma: the discount.
-        soft_update: share by which the target networks move in each step.
-        value_batch_size: rows a step.
-        hidden_layers: of each network.
-        hidden_units: of each layer.
+        soft_update: update rate of the target networks, per step.
+        value_batch_size: rows per step.
+        hidden_layers: hidden layers of each network.
+        hidden_units: units of each hidden layer.
     """
 
     tau: float = setting(gt=0.5, lt=1)

@@ -1,4 +1,4 @@
-"""What the stages that make the data are told: acquire, convert and label."""
+"""Parameters of the stages that make the data: acquire, convert and label."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ class AcquireStage(Environment):
 
     Attributes:
         reference_returns: lowest and highest return of the dataset.
-        acquire: where it comes from.
+        acquire: where the dataset comes from.
     """
 
     reference_returns: tuple[float, float]
@@ -24,10 +24,11 @@ class Conversion(Section):
     """Which rows and episodes are used.
 
     Attributes:
-        drop_bad_rows: whether rows that cannot be used are left out; if not, they are refused.
+        drop_bad_rows: whether to leave out rows that cannot be used; if not, the file is rejected.
         data_share: share of the episodes (Figure 10).
-        data_share_seed: of their choice.
-        expert_return: only episodes of higher return (imitation, Appendix D.6); None takes all.
+        data_share_seed: seed of the choice of these episodes.
+        expert_return: only episodes with a higher return are used (imitation, Appendix D.6); None:
+            all are.
     """
 
     drop_bad_rows: bool = setting()
@@ -66,7 +67,7 @@ class LabelStage(Labels):
 
     Attributes:
         dense_violation: whether h comes from the dataset.
-        cost_limit: cost per episode.
+        cost_limit: limit of the cost per episode.
     """
 
     dense_violation: bool

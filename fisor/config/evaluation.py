@@ -1,4 +1,4 @@
-"""What stage evaluate is told."""
+"""Parameters of stage evaluate."""
 
 import dataclasses
 from typing import ClassVar
@@ -12,8 +12,8 @@ class Evaluation(Section):
     """Which episodes are run.
 
     Attributes:
-        episodes: of each training seed, all from the same starts.
-        evaluation_seed: of the starts and of the policies' randomness.
+        episodes: per training seed, all seeds from the same starts.
+        evaluation_seed: seed of the starts and of the policies' randomness.
     """
 
     OVERRIDES: ClassVar = "evaluation"
@@ -28,7 +28,7 @@ class EvaluationStage(Evaluation, Scored):
 
     Attributes:
         record_observations: whether every observation is kept.
-        method: what acts, such as FISOR.
+        method: name of the method that acts, such as FISOR.
     """
 
     record_observations: bool

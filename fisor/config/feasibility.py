@@ -1,4 +1,4 @@
-"""What stage train_feasibility is told."""
+"""Parameters of stage train_feasibility."""
 
 import dataclasses
 from typing import ClassVar, Literal
@@ -14,7 +14,7 @@ class Feasibility(Critic):
     Attributes:
         feasibility: `reachability` learns Q_h and V_h (Eq. 7-9); `cost_value` learns discounted
             costs in their place (w/o HJ, Table 2).
-        cost_value_threshold: of `cost_value`: V_c of at most this is feasible.
+        cost_value_threshold: with `cost_value`, a state is feasible where V_c is at most this.
     """
 
     OVERRIDES: ClassVar = "feasibility"
@@ -25,6 +25,6 @@ class Feasibility(Critic):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FeasibilityStage(Feasibility):
-    """All that the stage reads; `name` is the task's."""
+    """All that the stage reads; `name` is the name of the task."""
 
     name: str

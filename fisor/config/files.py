@@ -18,11 +18,11 @@ from fisor.config.training import Common
 from fisor.config.yaml_files import read_yaml
 from fisor.errors import InputError
 
-# What a task may set of params.yaml: how long and how large a run is, and the rates that go with
-# that. The method's own (tau, gamma, ...) are params.yaml's alone, so that `dvc exp run -S tau=0.8`
-# acts on every task.
+# What a task may override: the length and size of a run, and the rates that suit them. The method's
+# own parameters (tau, gamma, ...) are set in params.yaml only, so that `dvc exp run -S tau=0.8` has
+# an effect on every task.
 OVERRIDABLE = {schema.OVERRIDES: schema for schema in (Feasibility, Reward, Policy, Evaluation)}
-BASELINES = "baselines"  # what a task sets for all of them
+BASELINES = "baselines"  # key of the overrides for all baselines
 Schemas = tuple[type[Section], type[Section]]  # of training and of acting
 POLICY: Schemas = (Policy, Acting)
 
@@ -34,7 +34,7 @@ def load_params(path: str | Path = PARAMS) -> Params:
         path: the file.
 
     Returns:
-        The parameters, without what tasks and methods change.
+        The parameters, before overrides by tasks and methods.
 
     Raises:
         InputError: a key (named) is unknown, missing, of another type or out of range.
@@ -43,7 +43,7 @@ def load_params(path: str | Path = PARAMS) -> Params:
 
 
 def load_task(name: str, path: str | Path = TASKS) -> Task:
-    """Look a task up in the table.
+    """Read and check one entry of tasks.yaml.
 
     Args:
         name: the task's name, such as `PointRobot`.
@@ -53,7 +53,7 @@ def load_task(name: str, path: str | Path = TASKS) -> Task:
         The task.
 
     Raises:
-        InputError: no such task (the message lists those there are), or its entry is not right.
+        InputError: there is no such task (the message lists all), or its entry is invalid.
     """
     entry = task_entry(name, read_yaml(path), path)
     return checked(Task, {**entry, "name": name}, path, name)
@@ -64,10 +64,10 @@ def check(
     params_path: str | Path = PARAMS,
     tasks_path: str | Path = TASKS,
 ) -> Params:
-    """Check all that is told to the tasks and methods of `run`, `policies` and `baselines`.
+    """Check all parameters of the tasks and methods in `run`, `policies` and `baselines`.
 
     Args:
-        baselines: the sections of every one that there is, by name; called if one of them runs.
+        baselines: sections of each known baseline, by name; called only if a baseline runs.
         params_path: params.yaml.
         tasks_path: tasks.yaml.
 
@@ -87,7 +87,7 @@ def check(
     complete: dict[tuple[str, type[Section]], dict[str, Any]] = {}
     for method, sections in running.items():
         for schema in sections:
-            # A policy is drawn from critics of as many seeds, and so on: what is common stays so.
+            # All methods share the common parameters: a policy needs critics of the same seeds.
             allowed = [name for name in schema.names() if name not in Common.names()]
             address = f"methods.{method}.{schema.METHOD_PART}"
             own = params.methods[method][schema.METHOD_PART]
@@ -107,7 +107,7 @@ def check(
 
 
 def check_overrides(task: Task, params: Mapping[str, Any], path: str | Path = TASKS) -> None:
-    """Check what a task overrides, but for the baselines.
+    """Check what a task overrides, except for baselines.
 
     Args:
         task: the task.
@@ -153,7 +153,7 @@ def _refuse_unknown(
 
 
 def without_effect(task: Task, keys: Iterable[str]) -> list[str]:
-    """Those keys of params.yaml that a task overrides wherever it may.
+    """Keys of params.yaml that a task overrides in every stage where it may.
 
     Args:
         task: the task.

@@ -1,7 +1,7 @@
-"""What a stage is told: params.yaml, over it the method's own entry, over both a task's overrides.
+"""The parameters of a stage: params.yaml, then the method's entry, then the task's overrides.
 
-Read as they stand: stage `code` has checked the files (`fisor.config.files`), by a library that a
-machine which only trains can do without.
+Later values take precedence. They are not checked here: stage `code` has checked the files
+(`fisor.config.files`), with a library that is not needed on a machine that only trains.
 """
 
 import types
@@ -23,7 +23,7 @@ def task_entry(name: str, table: Mapping[str, Any], path: str | Path = TASKS) ->
     """A task's mapping in tasks.yaml.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such task.
     """
     if name not in table:
         raise InputError(f"{path}: there is no task `{name}`; there are: {', '.join(table)}")
@@ -39,7 +39,7 @@ def overridden(schema: type[Section], entry: Mapping[str, Any]) -> dict[str, Any
 
 
 def overrides_in_words(schema: type[Section], task: str, path: str | Path = TASKS) -> str:
-    """A line that says what a task overrides: `-S` of these does nothing there. Or nothing."""
+    """One line on what a task overrides (for which `-S` has no effect there); empty if nothing."""
     values = overridden(schema, task_entry(task, read_yaml(path), path))
     settings = ", ".join(f"{name} = {shown_value(value)}" for name, value in values.items())
     return settings and f"{path} overrides for {task}: {settings}"
@@ -52,12 +52,12 @@ def load(
     params_path: str | Path = PARAMS,
     tasks_path: str | Path = TASKS,
 ) -> Schema:
-    """A section for a task and a method.
+    """Read a section for a task and a method.
 
     Args:
         schema: the section's class.
         task: a name in tasks.yaml.
-        method: a name in `methods` of params.yaml, of a section that methods set.
+        method: a name in `methods` of params.yaml, for sections with parameters of methods.
         params_path: params.yaml.
         tasks_path: tasks.yaml.
 
@@ -83,7 +83,7 @@ def method_part(
     """A method's own values in params.yaml.
 
     Raises:
-        InputError: it has no entry there.
+        InputError: the method has no entry there.
     """
     try:
         return params["methods"][method][part]
@@ -92,7 +92,7 @@ def method_part(
 
 
 def typed(kind: Any, value: Any) -> Any:
-    """YAML's values as a section's types: 1 as a number of type float, a list as a tuple."""
+    """Values from YAML in a section's types: 1 becomes 1.0 for a float, a list becomes a tuple."""
     if isinstance(kind, type) and issubclass(kind, Section) and isinstance(value, Mapping):
         kinds = typing.get_type_hints(kind)
         return kind(**{name: typed(kinds.get(name), item) for name, item in value.items()})

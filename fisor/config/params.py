@@ -14,14 +14,14 @@ from fisor.config.section import Section, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment(Section):
-    """What runs.
+    """Which tasks and methods run.
 
     Attributes:
         run: tasks, by their names in tasks.yaml.
-        policies: what is drawn from the two critics: FISOR and its variants.
-        baselines: methods that learn by themselves.
-        methods: of each policy and baseline its parameters of training and of acting.
-        dataset_hosts: of DSRL's files, in the order in which they are tried.
+        policies: FISOR and its variants, which are extracted from the two critics.
+        baselines: methods with a training of their own.
+        methods: training and acting parameters of each policy and baseline.
+        dataset_hosts: hosts of DSRL's files, in the order in which they are tried.
     """
 
     run: tuple[str, ...] = setting(min_length=1)
@@ -31,7 +31,7 @@ class Experiment(Section):
     dataset_hosts: tuple[str, ...] = setting(min_length=1)
 
     def __post_init__(self) -> None:
-        """Refuse what the types cannot tell."""
+        """Reject lists and entries that contradict each other."""
         for name in ("run", "policies", "baselines", "dataset_hosts"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
@@ -51,4 +51,4 @@ class Experiment(Section):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Params(Experiment, Conversion, Labels, Feasibility, Policy, Acting, Evaluation):
-    """params.yaml, whose comments say what each key means."""
+    """params.yaml; its comments explain each key."""

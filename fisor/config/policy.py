@@ -1,4 +1,4 @@
-"""What stage train_policy is told."""
+"""Parameters of stage train_policy."""
 
 import dataclasses
 from typing import ClassVar, Literal
@@ -9,16 +9,16 @@ from fisor.config.training import Training
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PolicyNetwork(Training):
-    """A policy's network, and the batches that it learns from.
+    """The network of a policy, and the batches that it is trained on.
 
     Attributes:
-        policy: `diffusion`, or `gaussian` in its place (Table 3).
-        T: noise levels of the diffusion.
-        soft_update: share by which the moving average of the weights moves in each step.
-        policy_batch_size: rows a step.
-        policy_blocks: residual blocks of the score network; layers of the Gaussian.
-        policy_units: width of its residual stream; of the Gaussian's layers.
-        policy_dropout: share of a block's inputs dropped in training.
+        policy: `diffusion`, or `gaussian` instead (Table 3).
+        T: number of noise levels of the diffusion.
+        soft_update: update rate of the moving average of the weights, per step.
+        policy_batch_size: rows per step.
+        policy_blocks: residual blocks of the score network, or hidden layers of the Gaussian.
+        policy_units: width of the residual stream, or of the Gaussian's hidden layers.
+        policy_dropout: share of a block's inputs that is dropped in training.
     """
 
     policy: Literal["diffusion", "gaussian"] = setting()
@@ -32,7 +32,7 @@ class PolicyNetwork(Training):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Policy(PolicyNetwork):
-    """A policy that is drawn from the critics by weighted regression.
+    """A policy that is extracted from the critics by weighted regression.
 
     Attributes:
         policy_weights: w of Eq. 13 (`fisor`), or an ablation's, see `fisor.policies.weights`.
@@ -40,7 +40,7 @@ class Policy(PolicyNetwork):
         infeasible_temperature: alpha_2.
         feasible_clip: largest weight where the state is feasible.
         infeasible_clip: largest weight where it is not.
-        draw_by_weight: whether rows are drawn in proportion to w instead of weighing the loss.
+        draw_by_weight: whether to draw rows in proportion to w instead of weighting the loss.
     """
 
     OVERRIDES: ClassVar = "policy"
@@ -59,8 +59,8 @@ class PolicyStage(Policy):
     """All that the stage reads.
 
     Attributes:
-        name: the task's.
-        method: what the policy is called, such as FISOR.
+        name: name of the task.
+        method: name of the policy, such as FISOR.
     """
 
     name: str

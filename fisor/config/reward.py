@@ -1,4 +1,4 @@
-"""What stage train_reward is told."""
+"""Parameters of stage train_reward."""
 
 import dataclasses
 from typing import ClassVar
@@ -18,7 +18,7 @@ class RewardStage(Reward):
     """All that the stage reads.
 
     Attributes:
-        name: the task's.
+        name: name of the task.
         horizon_steps: time limit of an episode, which scales the rewards.
     """
 

@@ -1,4 +1,4 @@
-"""What every section of the configuration is: a frozen dataclass."""
+"""The base of all sections of the configuration: a frozen dataclass."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -9,7 +9,7 @@ def setting(*, by_task: bool = False, **bounds: Any) -> Any:
 
     Args:
         by_task: whether a task's `overrides` in tasks.yaml may set it.
-        bounds: what values are allowed, under pydantic's names: ge, gt, le, lt, min_length, ...
+        bounds: the allowed values, under pydantic's names: ge, gt, le, lt, min_length, ...
     """
     return dataclasses.field(metadata={"by_task": by_task, **bounds})
 
@@ -19,9 +19,9 @@ class Section:
     """A section of the configuration; its fields are the keys.
 
     Attributes:
-        OVERRIDES: under which key of a task's `overrides` its values may be set; none if empty.
-        METHOD_PART: which part of a method's entry in params.yaml sets values, `train` or `act`;
-            none if empty.
+        OVERRIDES: the key of a task's `overrides` that may set its values; none if empty.
+        METHOD_PART: the part of a method's entry in params.yaml that may set its values, `train` or
+            `act`; none if empty.
     """
 
     OVERRIDES: ClassVar[str] = ""
@@ -40,7 +40,7 @@ class Section:
 
     @classmethod
     def names_from_params(cls) -> tuple[str, ...]:
-        """The keys that stand at the top level of params.yaml, if they are params.yaml's at all."""
+        """The keys whose values are looked up at the top level of params.yaml."""
         return cls.names()
 
     @classmethod

@@ -1,6 +1,6 @@
-"""tasks.yaml: the facts of each task. The file's head says what each key means.
+"""tasks.yaml: one entry per task. The comment at the top of the file explains each key.
 
-The facts are data and not code so that DVC tracks them task by task: adding one reruns nothing
+Tasks are data rather than code so that DVC can track them one by one: adding a task reruns nothing
 else.
 """
 
@@ -13,12 +13,12 @@ from fisor.config.section import Section, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Environment(Section):
-    """What makes a task's environment.
+    """What is needed to make a task's environment.
 
     Attributes:
-        name: the task's.
-        suite: who simulates it, a name in `fisor.envs.suites.SUITES`.
-        environment: its name in that suite.
+        name: name of the task.
+        suite: the simulator, a name in `fisor.envs.suites.SUITES`.
+        environment: name of the environment in that suite.
         horizon_steps: time limit of an episode.
     """
 
@@ -30,7 +30,7 @@ class Environment(Section):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scored(Environment):
-    """What scores a task's episodes.
+    """What is needed to score a task's episodes.
 
     Attributes:
         cost_limit: cost per episode at which the normalised cost is 1.
@@ -46,14 +46,14 @@ class Acquire(Section):
     """Where a dataset comes from.
 
     Attributes:
-        source: `dsrl` takes DSRL's `file`, `collect` makes one of its kind in the simulator.
-        file: its name at DSRL.
-        transitions: rows of a collection by PointRobot's script.
-        environment_steps: a collection by learners ends with the roll-out that reaches it.
-        episodes: how many of those seen the dataset keeps.
-        highest_cost: of an episode that it keeps.
-        seed: of everything random.
-        discount: of the learners; long tasks want more than the usual 0.99.
+        source: `dsrl` uses DSRL's `file`, `collect` makes a similar dataset in the simulator.
+        file: name of the file in DSRL.
+        transitions: rows to collect, with PointRobot's script.
+        environment_steps: a collection by learners ends with the roll-out that reaches this number.
+        episodes: how many of the collected episodes the dataset keeps.
+        highest_cost: highest cost of an episode in the dataset.
+        seed: seed of all randomness.
+        discount: discount of the learners; long episodes need more than the usual 0.99.
     """
 
     source: Literal["dsrl", "collect"]
@@ -66,7 +66,7 @@ class Acquire(Section):
     discount: float = dataclasses.field(default=0.99, metadata={"gt": 0, "lt": 1})
 
     def __post_init__(self) -> None:
-        """Refuse an entry that lacks what its source needs."""
+        """Reject an entry that lacks what its source needs."""
         if self.source == "dsrl":
             self.refuse_missing("file")
         elif self.transitions is None:
@@ -85,11 +85,11 @@ class Task(Scored):
     """One entry of tasks.yaml.
 
     Attributes:
-        paper: whether it stands in the paper's Table 1.
+        paper: whether the task is in the paper's Table 1.
         dense_violation: whether h comes from the dataset.
         record_observations: whether evaluation keeps every observation.
         acquire: where the dataset comes from.
-        overrides: of params.yaml: stage or baseline -> parameter -> value.
+        overrides: of params.yaml: stage, or `baselines` -> parameter -> value.
     """
 
     paper: bool = False
@@ -99,11 +99,11 @@ class Task(Scored):
     overrides: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse returns that cannot normalise."""
+        """Reject reference returns that cannot normalise."""
         low, high = self.reference_returns
         if not low < high:
             raise ValueError(f"reference_returns must be [lowest, highest], not [{low}, {high}]")
 
     def facts(self, section: type[Section]) -> dict[str, Any]:
-        """The task's values for those keys of a section that it has, by name."""
+        """The task's values for those keys of a section that a task has, by name."""
         return {name: getattr(self, name) for name in section.names() if name in Task.names()}

@@ -1,4 +1,4 @@
-"""What every stage that trains is told."""
+"""Parameters of every training stage."""
 
 import dataclasses
 from typing import Literal
@@ -8,10 +8,10 @@ from fisor.config.section import Section, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Common(Section):
-    """What all trainings of an experiment have in common, baselines' too.
+    """Parameters that all trainings of an experiment share, those of baselines included.
 
     Attributes:
-        seeds: training seeds 0, 1, ...; all train side by side.
+        seeds: number of training seeds 0, 1, ..., which are trained in parallel.
         product_precision: what the operands of matrix products are rounded to.
         timeouts_are_terminal: whether a timeout ends an episode as a terminal state does.
         log_every_updates: interval of the training curve.
@@ -25,12 +25,12 @@ class Common(Section):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training(Common):
-    """Length and rate of a training.
+    """Length and learning rate of a training.
 
     Attributes:
-        training_steps: gradient steps.
-        learning_rate: Adam's.
-        cosine_decay: whether the learning rate falls to 0 over the run.
+        training_steps: number of gradient steps.
+        learning_rate: learning rate of Adam.
+        cosine_decay: whether the learning rate decays to 0 over the run, as a cosine.
     """
 
     training_steps: int = setting(ge=1, by_task=True)

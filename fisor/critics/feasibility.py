@@ -1,4 +1,4 @@
-"""What tells feasible states: the feasible values Q_h and V_h (Eq. 7-9), or a cost value (w/o HJ).
+"""The feasibility critic: the feasible values Q_h and V_h (Eq. 7-9), or a cost value (w/o HJ).
 
 The ablation without reachability (Table 2, Figure 1) learns Q_c and V_c, the discounted sum of the
 costs to come, and calls a state feasible where V_c is at most a threshold.
@@ -48,7 +48,7 @@ def cost_target(
 ) -> jax.Array:
     """The costs to come, c + gamma max(V_c(s'), 0); c itself at the end. Shapes as above.
 
-    Costs are never below 0, where the expectile, fed with itself, would drift.
+    Costs are never negative; without the maximum, V_c would drift below 0.
     """
     return bellman_target(cost, jnp.maximum(next_value, 0.0), terminal, gamma)
 
@@ -72,7 +72,7 @@ def rule(config: Feasibility) -> CriticRule:
 
 
 def learned_from(config: Feasibility, data: Transitions) -> Transitions:
-    """Only the fields that `update` reads: others would be moved, and take a device's memory."""
+    """Only the fields that `update` reads; others would use the device's memory in vain."""
     signal = "costs" if config.feasibility == COST_VALUE else "violations"
     return data.only("observations", "actions", "next_observations", signal, "terminals")
 
@@ -85,13 +85,13 @@ def update(config: Feasibility) -> pair.Update:
 def at_most_zero_is_feasible(config: Feasibility, states: CriticState) -> CriticState:
     """The trained critic such that V of at most 0 means feasible, whichever value was learned.
 
-    Of a cost value the threshold is taken off, in the last layers' biases: V_c - threshold. So the
-    policy's weights, the choice among candidates and the report know one rule, V <= 0; advantages
-    and the safest candidate stay what they were.
+    For a cost value, the threshold is subtracted in the biases of the last layers: V_c - threshold.
+    So the policy's weights, the choice among candidates and the report use the same rule, V <= 0;
+    advantages and the safest candidate do not change.
 
     Args:
         config: feasibility and cost_value_threshold.
-        states: as trained, stacked along `[seeds]`.
+        states: the trained states, stacked along `[seeds]`.
     """
     if config.feasibility != COST_VALUE:
         return states

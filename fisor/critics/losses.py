@@ -1,4 +1,4 @@
-"""What both critics' losses are made of, each of one transition; callers vmap or broadcast."""
+"""Losses and targets of both critics, each for one transition; callers vmap or broadcast."""
 
 import jax
 import jax.numpy as jnp

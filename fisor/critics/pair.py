@@ -23,7 +23,8 @@ class CriticState(NamedTuple):
     Attributes:
         q: parameters of the twin action values.
         v: parameters of the state value.
-        q_target: slowly moving average of `q`; it teaches V, weighs the policy's data and acts.
+        q_target: slow moving average of `q`; used to train V, to weight the policy's data and to
+            act.
         q_optimiser: Adam's state for `q`.
         v_optimiser: Adam's state for `v`.
     """
@@ -36,10 +37,10 @@ class CriticState(NamedTuple):
 
 
 class CriticRule(NamedTuple):
-    """What tells the feasibility critic from the reward critic.
+    """What distinguishes the feasibility critic from the reward critic.
 
     Attributes:
-        twin: takes the twins' `[2, B]` to `[B]`: the maximum for Q_h, the minimum for Q_r.
+        twin: reduces the twins' `[2, B]` to `[B]`: the maximum for Q_h, the minimum for Q_r.
         value_loss: (q, v) `[B]` -> `[B]`, Eq. 8 or Eq. 15.
         target: (batch, next value `[B]`) -> `[B]`, Eq. 9 or Eq. 16.
     """
@@ -50,7 +51,7 @@ class CriticRule(NamedTuple):
 
 
 def training_networks(config: Critic) -> CriticNetworks:
-    """The networks as they are trained: of that size, by products of that precision."""
+    """The networks in training, with the configured size and precision of products."""
     return CriticNetworks.of_size(
         config.hidden_layers, config.hidden_units, config.product_precision
     )
@@ -81,7 +82,7 @@ Update = Callable[
 def update(config: Critic, rule: CriticRule) -> Update:
     """A function (state, batch, key) -> (state, metrics), for `fit`.
 
-    It takes one gradient step on V, then one on Q (Algorithm 1), then moves the target a little.
+    It takes one gradient step on V, then one on Q (Algorithm 1), then updates the target network.
     The metrics are both losses and the means of Q and V.
 
     Args:
@@ -94,7 +95,7 @@ def update(config: Critic, rule: CriticRule) -> Update:
     def step(
         state: CriticState, batch: tuple[Transitions, Any], key: Array
     ) -> tuple[CriticState, dict[str, Array]]:
-        del key  # drawing the batch was all the randomness there is
+        del key  # only drawing the batch is random
         rows, _ = batch
         q_taught = rule.twin(forward(networks.q, state.q_target, rows.observations, rows.actions))
 

@@ -29,7 +29,7 @@ def rule(config: Critic) -> CriticRule:
 
 
 def learned_from(data: Transitions) -> Transitions:
-    """Only the fields that `update` reads: others would be moved, and take a device's memory."""
+    """Only the fields that `update` reads; others would use the device's memory in vain."""
     return data.only("observations", "actions", "next_observations", "rewards", "terminals")
 
 
@@ -42,7 +42,7 @@ def reward_scale(rewards: np.ndarray, episode: np.ndarray, horizon_steps: int) -
     """The released code's scale: horizon / (highest return - lowest return of the dataset).
 
     Args:
-        rewards: `[n]`.
+        rewards: `[n]` unscaled rewards.
         episode: `[n]` number of each row's episode.
         horizon_steps: the task's time limit.
 

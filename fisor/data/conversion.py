@@ -1,4 +1,4 @@
-"""From DSRL's HDF5 layout to Parquet: what differs from file to file is evened out, and said."""
+"""From DSRL's HDF5 layout to Parquet: differences between files are removed, and reported."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -23,26 +23,26 @@ COLUMNS = {
     "timeouts": "timeout",
 }
 FLAGS = ("terminals", "timeouts")
-CHUNK_BYTES = 16 << 20  # read at a time; some five times as much is in memory
-# Between 1 and this, actions are clipped, as simulators do: some of DSRL's files have what a policy
-# drew from its normal distribution. Beyond, they are in other units.
+CHUNK_BYTES = 16 << 20  # read at a time; about five times as much is in memory
+# Actions between 1 and this are clipped, as by the simulators: some of DSRL's files have unclipped
+# samples of a Gaussian policy. Larger actions are in other units.
 LARGEST_ACTION = 5.0
-NAMED_ROWS = 5  # of the unusable ones, in the message
+NAMED_ROWS = 5  # unusable rows that the message names
 
 Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (episodes, rewards) of rows -> episodes
 
 
 @dataclasses.dataclass
 class Changes:
-    """What a conversion changed of the raw rows; each is 0 for a file that needs nothing.
+    """Counts of what a conversion changed; all are 0 for a file that needs no change.
 
     Attributes:
-        episodes_left_out: not chosen.
-        unusable_rows: left out: NaN, infinite, action beyond `LARGEST_ACTION`, or negative cost.
-        rebuilt_next_observations: taken from the next row, as the file has none.
-        rows_without_successor: left out: last of an episode that ends by a timeout or by the
-            file's end, so that without `next_observations` nobody knows what followed.
-        cut_episodes: 1 if the file ends within an episode, which then ends by a timeout.
+        episodes_left_out: episodes that were not chosen.
+        unusable_rows: rows left out: NaN, infinite, action beyond `LARGEST_ACTION`, negative cost.
+        rebuilt_next_observations: next observations taken from the next row, if the file has none.
+        rows_without_successor: rows left out: the last of an episode that ends with a timeout or
+            the end of the file, whose next observation is unknown without `next_observations`.
+        cut_episodes: 1 if the file ends within an episode, which then ends with a timeout.
         clipped_actions: rows with actions beyond [-1, 1], up to `LARGEST_ACTION`.
     """
 
@@ -54,7 +54,7 @@ class Changes:
     clipped_actions: int = 0
 
     def sentences(self) -> list[str]:
-        """What was changed, in words; empty if nothing was."""
+        """What was changed, as sentences; empty if nothing was."""
         words = {
             "episodes_left_out": "episodes left out by `data_share` or `expert_return`",
             "unusable_rows": "unusable rows left out (NaN, infinite, action far out of bounds, "
@@ -81,25 +81,25 @@ def convert(
 ) -> Changes:
     """Turn an HDF5 file of DSRL's layout into Parquet, chunk by chunk, in bounded memory.
 
-    One number a row may stand as `[n]` or `[n, 1]`, of any real type; flags are 0 or 1. Missing
+    Scalars may be stored as `[n]` or `[n, 1]`, of any real type; flags are 0 or 1. Missing
     `next_observations` are rebuilt within episodes. An episode whose last rows are left out ends
-    by a timeout at the last that stays: each row holds its own next observation, so leaving rows
+    with a timeout at its last remaining row: each row has its own next observation, so leaving rows
     out makes no false transition.
 
     Args:
         raw_path: the HDF5 file.
         parquet_path: the Parquet file to make.
-        config: the task's facts, which go into the file's metadata, and whether rows that cannot be
-            used are left out instead of refusing the file.
-        choose: from each raw row's episode and reward to `[episodes]` bool, which episodes are
-            wanted; None wants all.
+        config: properties of the task, which are written to the file's metadata, and whether to
+            leave out rows that cannot be used instead of rejecting the file.
+        choose: (episode, reward) of each raw row -> `[episodes]` bool, which episodes to keep; None
+            keeps all.
 
     Returns:
-        What was changed; it stands in the file's metadata, too.
+        What was changed; also written to the file's metadata.
 
     Raises:
         InputError: a field is missing or of another shape, or rows cannot be used (and are not to
-            be left out); names the field and the rows. And as `choose`.
+            be left out); names the field and the rows. Also raised by `choose`.
     """
     with hdf5.open_hdf5(raw_path) as file:
         wanted = [*COLUMNS, *([hdf5.DENSE_VIOLATIONS] if config.dense_violation else [])]
@@ -128,7 +128,7 @@ def convert(
 
 
 def _refuse_odd_fields(file: h5py.File, wanted: list[str], path: str | Path) -> None:
-    """Every field holds numbers, a row a transition: vectors `[n, dim]`, others `[n]`, `[n, 1]`."""
+    """Check that fields hold numbers, one row per transition: `[n, dim]`, or `[n]` or `[n, 1]`."""
     for name in wanted:
         field = file[name]
         if not isinstance(field, h5py.Dataset) or field.dtype.kind not in "biuf":
@@ -162,7 +162,7 @@ class _Reader:
         self.named: list[str] = []  # the first unusable rows
 
     def chosen_episodes(self, choose: Choose) -> np.ndarray:
-        """`[raw episodes]` bool: what `choose` says of them; counts the others."""
+        """`[raw episodes]` bool, which `choose` keeps; counts the others."""
         ends = np.any([self.file[name][:].reshape(-1) != 0 for name in FLAGS], axis=0)
         rewards = parquet.as_float32(self.file["rewards"][:].reshape(-1))
         chosen = choose(np.cumsum(ends) - ends, rewards)
@@ -173,7 +173,7 @@ class _Reader:
         """The columns of usable rows, and the `raw_episode` that each belongs to.
 
         Args:
-            chosen: `[raw episodes]` bool, those that are wanted; None wants all.
+            chosen: `[raw episodes]` bool, which to keep; None keeps all.
 
         Raises:
             InputError: at the end, if rows cannot be used.
@@ -231,7 +231,7 @@ class _Reader:
         if self.rebuild:
             following = self.file["observations"][first + 1 : last + 1]
             own = chunk["observation"]
-            # The file's last row has none after it; it ends an episode, so this one goes unused.
+            # No row follows the file's last one; it ends an episode, so this value is not used.
             following = parquet.as_float32(np.concatenate([following, own[len(following) :]]))
             ends = (chunk["terminal"] | chunk["timeout"])[:, None]
             chunk["next_observation"] = np.where(ends, own, following)
@@ -259,7 +259,7 @@ class _Reader:
         return ~unusable
 
     def _rebuilt(self, chunk: dict[str, np.ndarray], usable: np.ndarray) -> np.ndarray:
-        """`[rows]` bool, whether the rebuilt next observation is true, or does not count."""
+        """`[rows]` bool, whether the rebuilt next observation is correct or does not matter."""
         unknown = chunk["timeout"] & ~chunk["terminal"]
         self.changes.rows_without_successor += int((usable & unknown).sum())
         self.changes.rebuilt_next_observations += int((usable & ~unknown).sum())

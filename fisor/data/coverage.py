@@ -1,4 +1,4 @@
-"""How much of the reference's returns and costs a collected dataset covers."""
+"""How much of the reference range of returns and costs a collected dataset covers."""
 
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ def coverage(
     """Compare a dataset's episodes with the task's reference.
 
     Args:
-        name: the task's, for the message.
+        name: name of the task, for the message.
         reference_returns: lowest and highest return of DSRL's dataset.
         highest_cost: the highest cost of an episode of DSRL's dataset, above 0.
         returns: `[episodes]`.

@@ -1,6 +1,6 @@
-"""Fetch a dataset file of DSRL: from a folder at hand or from a host, checked, whole or not there.
+"""Get a dataset file of DSRL from a local folder or from a host; verified, and written atomically.
 
-A broken transfer is resumed, a wrong file is refused, and what a file is, is held by its SHA-256.
+An interrupted transfer is resumed, a wrong file is rejected, and each file's SHA-256 is recorded.
 """
 
 import hashlib
@@ -45,28 +45,28 @@ def obtain(
     attempts: int = 6,
     backoff_seconds: float = 1.0,
 ) -> None:
-    """Put a dataset file at `destination`, which appears only when the file is whole and right.
+    """Write a dataset file to `destination`, which appears only when it is complete and correct.
 
-    The first of these that has the file: `dataset_directory()`, `downloads`, each of `hosts`. What
-    a host gives is kept in `downloads`, so that making `destination` again needs no network; while
-    it arrives it is called NAME.part, and a later call goes on from there.
+    It is taken from the first of these that has it: `dataset_directory()`, `downloads`, each of
+    `hosts`. Downloaded files are kept in `downloads`, so that making `destination` again needs no
+    network. During the transfer the file is called NAME.part, which a later call resumes.
 
     Args:
         file_name: as DSRL names it.
         destination: the file to make, a copy.
-        hosts: addresses that end before the file's name, tried in this order.
-        downloads: folder of what was fetched and of transfers that broke.
-        checksums_path: SHA-256 of each file as `sha256sum` writes it. A file that it lacks must be
-            HDF5 with as many episodes as its name says, and is entered; one that it holds must
-            have that hash.
+        hosts: addresses without the file's name, tried in this order.
+        downloads: folder of downloaded files and of interrupted transfers.
+        checksums_path: SHA-256 of each file in the format of `sha256sum`. A listed file must have
+            that hash; a file that is not listed must be HDF5 with as many episodes as its name
+            says, and is added.
         timeout_seconds: the longest wait for a connection and between two arrivals of data.
-        attempts: how often a host is asked in a row without anything new arriving.
+        attempts: the number of consecutive attempts per host without receiving new data.
         backoff_seconds: wait after the second failure; it doubles from then on, and a server may
             ask for more.
 
     Raises:
-        InputError: no address gave the right file (says each one's reason, and what to do), or a
-            file at hand is not the right one.
+        InputError: no host gave the right file (the message has the reason for each, and what to
+            do), or a local file is wrong.
     """
     downloads, checksums_path = Path(downloads), Path(checksums_path)
     at_hand = [folder / file_name for folder in (dataset_directory(), downloads)]
@@ -95,7 +95,7 @@ def _download(
     timeout_seconds: float,
     retry: Retry,
 ) -> Path:
-    """Fetch from the first host that gives the right file; returns its place in `downloads`."""
+    """Download from the first host that gives the right file; returns its path in `downloads`."""
     downloads.mkdir(parents=True, exist_ok=True)
     part = downloads / f"{file_name}.part"
     faults = []
@@ -110,7 +110,7 @@ def _download(
             try:
                 _check(part, file_name, checksums_path)
             except Refused as fault:
-                transfer.remove(part)  # it is whole and wrong: nothing to go on from
+                transfer.remove(part)  # complete but wrong: nothing to resume
                 faults.append(f"  {address}: {fault}")
                 continue
             whole = part.replace(downloads / file_name)
@@ -127,7 +127,7 @@ def _download(
 
 
 def _check(path: Path, file_name: str, checksums_path: Path) -> None:
-    """Hold a file to its recorded SHA-256, or to HDF5 and its name, and record it then."""
+    """Check a file by its recorded SHA-256, or else as HDF5 and by its name, and record it."""
     with path.open("rb") as file:
         begin = file.read(64)
         if not begin.startswith(HDF5_SIGNATURE):

@@ -10,16 +10,16 @@ import numpy as np
 from fisor.errors import InputError
 from fisor.outputs import atomic_file
 
-DENSE_VIOLATIONS = "violations"  # h itself, a further field of ours
-# HDF5 splits a large array into blocks of many rows and few columns. Read some rows at a time,
-# each block would be unpacked again and again if the whole band of them were not kept.
+DENSE_VIOLATIONS = "violations"  # h itself, a field that DSRL does not have
+# HDF5 splits a large array into blocks of many rows and few columns. When reading some rows at a
+# time, each block would be decompressed repeatedly if not all blocks of these rows were cached.
 BLOCK_CACHE_BYTES = 64 << 20  # of each field
 
 
 def write_hdf5(path: str | Path, fields: Mapping[str, np.ndarray]) -> None:
     """Write arrays of n rows each as one HDF5 file; the same arrays give the same bytes.
 
-    In the format of HDF5 1.8, which the h5py of old Pythons reads, too.
+    The format is that of HDF5 1.8, which old versions of h5py can read.
     """
     bounds = ("earliest", "v108")
     with atomic_file(path) as partial, h5py.File(partial, "w", libver=bounds) as file:
@@ -29,10 +29,10 @@ def write_hdf5(path: str | Path, fields: Mapping[str, np.ndarray]) -> None:
 
 @contextmanager
 def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file to read rows in their order.
+    """Open an HDF5 file to read its rows in order.
 
     Raises:
-        InputError: the file is not there, is no HDF5, or was cut short.
+        InputError: the file does not exist, is not HDF5, or was cut short.
     """
     try:
         file = h5py.File(path, "r", rdcc_nbytes=BLOCK_CACHE_BYTES, rdcc_nslots=10007)
@@ -45,7 +45,7 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
 
 
 def count_episodes(path: str | Path) -> int:
-    """Number of episodes in a file of DSRL's layout, one that is cut by the file's end included.
+    """Number of episodes in a file of DSRL's layout, including one that is cut by the file's end.
 
     Raises:
         InputError: as `open_hdf5`, or the file lacks `terminals` or `timeouts`.

@@ -8,7 +8,7 @@ from fisor.data.transitions import episode_sums
 
 
 class Episodes(NamedTuple):
-    """What each of a dataset's episodes comes to; arrays of `[episodes]`.
+    """Totals of each episode of a dataset; arrays `[episodes]`.
 
     Attributes:
         returns: sum of the rewards as they are in the dataset.
@@ -24,7 +24,7 @@ class Episodes(NamedTuple):
 
 
 class LabelSummary(NamedTuple):
-    """A dataset's card: its size, what its episodes come to, and how much of it violates.
+    """A data card: the dataset's size, totals of its episodes, and how much of it violates.
 
     Attributes:
         transitions: number of rows.
@@ -32,10 +32,10 @@ class LabelSummary(NamedTuple):
         episodes: number of episodes.
         safe_episodes: episodes without a row of h > 0.
         episodes_within_cost_limit: episodes whose cost is at most the task's limit.
-        lowest_return: of an episode.
-        highest_return: of an episode.
-        lowest_cost: of an episode.
-        highest_cost: of an episode.
+        lowest_return: lowest return of an episode.
+        highest_return: highest return of an episode.
+        lowest_cost: lowest cost of an episode.
+        highest_cost: highest cost of an episode.
     """
 
     transitions: int
@@ -65,7 +65,7 @@ def violation_from_cost(costs: np.ndarray, M: float) -> np.ndarray:
 def per_episode(
     violations: np.ndarray, rewards: np.ndarray, costs: np.ndarray, episode: np.ndarray
 ) -> Episodes:
-    """Add each episode up.
+    """Sum over each episode.
 
     Args:
         violations: `[n]` h.
@@ -82,11 +82,11 @@ def per_episode(
 
 
 def summarise(episodes: Episodes, cost_limit: float) -> LabelSummary:
-    """Make a dataset's card of its episodes.
+    """Make the data card of a dataset from its episodes.
 
     Args:
         episodes: from `per_episode`.
-        cost_limit: the task's, cost per episode.
+        cost_limit: the task's limit of the cost per episode.
     """
     transitions = int(episodes.steps.sum())
     return LabelSummary(

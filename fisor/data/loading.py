@@ -1,4 +1,4 @@
-"""A dataset's Parquet file as arrays for training; too large ones are memory-mapped."""
+"""A dataset's Parquet file as arrays for training, memory-mapped if they are too large."""
 
 from pathlib import Path
 
@@ -24,12 +24,15 @@ ROWS_AT_ONCE = 65536  # on the way to a memory-mapped file
 
 
 def check_episodes(episode: np.ndarray, step: np.ndarray, path: str | Path) -> None:
-    """Episodes are numbered 0, 1, ... in order and each one's steps 0, 1, ..., or an `InputError`.
+    """Check that episodes are numbered 0, 1, ... in order, and the steps of each one 0, 1, ....
 
     Args:
         episode: `[rows]` the episode of each row.
         step: `[rows]` its step within the episode.
         path: the file, for the message.
+
+    Raises:
+        InputError: they are not; names the first row that is out of order.
     """
     if episode.size == 0:
         raise InputError(f"{path}: holds no transition")
@@ -50,7 +53,7 @@ def check_episodes(episode: np.ndarray, step: np.ndarray, path: str | Path) -> N
 
 
 def _mapped_matrix(path: str | Path, name: str, folder: Path) -> np.ndarray:
-    """What `matrix` reads of a file, written piece by piece to `folder` and memory-mapped there.
+    """Like `matrix`, but written in chunks to a file in `folder`, which is memory-mapped.
 
     Raises:
         InputError: as `matrix`.
@@ -102,7 +105,7 @@ def load(
         path: data/transitions/TASK.parquet.
         violations_path: the labels' Parquet file; without it, `violations` is None.
         timeouts_are_terminal: whether a timeout counts as an end.
-        mapped: a folder where observations and actions are memory-mapped if they are too large for
+        mapped: a folder for memory-mapped observations and actions, used if they are too large for
             the host's memory; the caller removes it. None always reads them into memory.
 
     Returns:

@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-# A container's limit and use, where there is one (cgroup v2); not in MemAvailable.
+# A container's limit and usage (cgroup v2), which MemAvailable does not include.
 LIMIT, USED = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
 
 
 def host_free_bytes() -> int:
-    """Bytes that can still be allocated without swapping: Linux's estimate, within a container."""
+    """Bytes that can be allocated without swapping: Linux's estimate, and a container's limit."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         fields = dict(line.split(":", 1) for line in lines)

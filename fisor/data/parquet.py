@@ -22,15 +22,15 @@ SCALARS = {
     "terminal": pa.bool_(),
     "timeout": pa.bool_(),
 }
-DENSE_VIOLATION = "violation"  # a further column, where the dataset has h itself
+DENSE_VIOLATION = "violation"  # an additional column, if the dataset has h itself
 METADATA_KEY = b"fisor"
-LATE_METADATA_KEY = b"fisor_changes"  # what is known only when all rows are written
+LATE_METADATA_KEY = b"fisor_changes"  # what is known only after all rows are written
 
 
 def schema(
     observation_dim: int, action_dim: int, dense_violation: bool, facts: Mapping[str, Any]
 ) -> pa.Schema:
-    """The Parquet file's schema; `facts` (JSON) stand in its metadata."""
+    """The Parquet file's schema, with `facts` (JSON) in its metadata."""
     dims = {
         "observation": observation_dim,
         "action": action_dim,
@@ -60,11 +60,11 @@ def write_parquet(
         path: the file to make.
         file_schema: from `schema`.
         chunks: each maps every column to an array of the chunk's rows, `[rows]` or `[rows, dim]`.
-        late_facts: called after the last chunk; what it returns (JSON) joins the facts.
+        late_facts: called after the last chunk; its result (JSON) is added to the facts.
     """
     with (
         atomic_file(path) as partial,
-        # Hardly a float occurs twice: without dictionaries the file is smaller and written sooner.
+        # Floats rarely repeat: without dictionaries the file is smaller and written faster.
         pq.ParquetWriter(partial, file_schema, compression="zstd", use_dictionary=False) as out,
     ):
         for chunk in chunks:
@@ -84,7 +84,7 @@ def write_parquet(
 
 @contextmanager
 def whole_parquet(path: str | Path) -> Iterator[None]:
-    """What Arrow raises on reading `path`, as an `InputError`."""
+    """Turn Arrow's errors on reading `path` into an `InputError`."""
     try:
         yield
     except FileNotFoundError as error:
@@ -94,7 +94,7 @@ def whole_parquet(path: str | Path) -> Iterator[None]:
 
 
 def footer(path: str | Path, columns: Iterable[str]) -> pq.FileMetaData:
-    """A file's metadata, if it has these columns.
+    """A file's metadata, after checking that it has these columns.
 
     Raises:
         InputError: the file is not there, is no Parquet, was cut short, or lacks a column.
@@ -119,7 +119,7 @@ def read_table(path: str | Path, columns: Sequence[str]) -> pa.Table:
 
 
 def facts_of(path: str | Path) -> dict[str, Any]:
-    """The task's facts in a transition file's metadata, and `changes`: what conversion changed."""
+    """The task's properties in a transition file's metadata, and `changes` of the conversion."""
     metadata = pq.read_metadata(path).metadata or {}
     facts = json.loads(metadata.get(METADATA_KEY, b"{}"))
     if LATE_METADATA_KEY in metadata:
@@ -130,7 +130,7 @@ def facts_of(path: str | Path) -> dict[str, Any]:
 def matrix(table: pa.Table, name: str, path: str | Path, first_row: int = 0) -> np.ndarray:
     """A column of equally long lists as `[rows, dim]` float32, finite.
 
-    `first_row` is the first one's number in the file, for messages.
+    `first_row` is the number of the first row in the file, for messages.
 
     Raises:
         InputError: rows of other lengths, empty entries, or NaN or infinite numbers; names the row.
@@ -183,7 +183,7 @@ def vector(table: pa.Table, name: str, path: str | Path) -> np.ndarray:
 
 
 def as_float32(values: np.ndarray) -> np.ndarray:
-    """Numbers as float32; what that cannot hold becomes infinite, for the caller to refuse."""
+    """Numbers as float32; values out of its range become infinite, for the caller to reject."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32, copy=False)
 

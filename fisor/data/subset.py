@@ -16,14 +16,14 @@ def chosen_episodes(
 ) -> np.ndarray:
     """Choose whole episodes: first by return, then a share of those at random.
 
-    Of one seed, the episodes of a smaller share are among those of a larger one.
+    With the same seed, a smaller share is a subset of a larger one.
 
     Args:
-        episode: `[rows]` number of each row's episode, from 0; each has a row.
+        episode: `[rows]` number of each row's episode, from 0 and without gaps.
         rewards: `[rows]`; NaN counts as 0.
-        expert_return: only episodes of higher return; None takes all.
-        share: of the episodes, in (0, 1], rounded to whole ones and at least one.
-        seed: of the choice.
+        expert_return: only episodes with a higher return are chosen; None: all may be.
+        share: share of these episodes, in (0, 1], rounded to whole episodes and at least one.
+        seed: seed of the random choice.
 
     Returns:
         `[episodes]` bool.

@@ -1,4 +1,4 @@
-"""Transfer one file over HTTP: with progress, resumed where it broke, tried again with patience."""
+"""Transfer of one file over HTTP, with progress, retries, and resumption after interruptions."""
 
 import re
 import sys
@@ -11,16 +11,16 @@ from tqdm import tqdm
 from urllib3.exceptions import MaxRetryError
 from urllib3.util import Retry
 
-BLOCK_BYTES = 1 << 16  # what a broken transfer may lose of what had arrived
-TRANSIENT = {429, 500, 502, 503, 504}  # a later attempt may be answered otherwise
+BLOCK_BYTES = 1 << 16  # received data that an interrupted transfer may lose
+TRANSIENT = {429, 500, 502, 503, 504}  # status codes that are worth a retry
 
 
 class Refused(Exception):
-    """An address or a file that would be no better if asked for again."""
+    """An address or a file for which a retry would not help."""
 
 
 class _Broken(Exception):
-    """A transfer that may go better next time; `response` is the answer, where there was one."""
+    """A failed transfer that is worth a retry; `response` is the answer, if there was one."""
 
     def __init__(self, reason: str, response: requests.Response | None = None) -> None:
         super().__init__(reason)
@@ -33,12 +33,12 @@ def fetch(
     """Transfer a file until `part` is whole.
 
     Args:
-        session: follows redirects, over http and https alone.
-        address: of the file.
-        part: where it arrives; what is there already, from this address or a like one, is gone on
-            from if the server says that it is of the same file.
+        session: follows redirects, over http and https only.
+        address: address of the file.
+        part: the file to write; one that exists, from this address or an equivalent one, is resumed
+            if the server says that it is of the same file.
         timeout_seconds: the longest wait for a connection and between two arrivals of data.
-        retry: how often to ask in a row without anything new arriving, and how long to wait.
+        retry: the number of consecutive attempts without new data, and the waits between them.
 
     Raises:
         Refused: the server does not give the file; `part` keeps what arrived.
@@ -61,18 +61,18 @@ def fetch(
 
 
 def _transfer(session: requests.Session, address: str, part: Path, timeout_seconds: float) -> None:
-    """One request, and its body into `part`: from where that ends, if the file is still the same.
+    """One request, whose body is appended to `part`, or replaces it if the file has changed.
 
     Raises:
-        _Broken: worth another attempt; `part` holds what arrived.
-        Refused: not worth one.
+        _Broken: it is worth a retry; `part` keeps what arrived.
+        Refused: a retry would not help.
     """
     version_path = _version_path(part)
     version = version_path.read_text(encoding="utf-8") if version_path.exists() else ""
     size = _size(part) if version else 0
     headers = {"Accept-Encoding": "identity"}  # so that Content-Length counts the file's bytes
     if size:
-        # If the file has changed since, If-Range has the server send all of the new one.
+        # If the file has changed since, If-Range makes the server send all of the new one.
         headers |= {"Range": f"bytes={size}-", "If-Range": version}
     try:
         with session.get(
@@ -85,7 +85,9 @@ def _transfer(session: requests.Session, address: str, part: Path, timeout_secon
                     return  # everything had arrived before
             else:
                 total, size = _announced_size(response), 0
-                remove(part)  # before the new version is noted: never may it stand beside old bytes
+                remove(
+                    part
+                )  # before the new version is recorded, which must never accompany old bytes
                 version_path.write_text(_version(response), encoding="utf-8")
             with (
                 part.open("ab") as file,
@@ -112,7 +114,7 @@ def _transfer(session: requests.Session, address: str, part: Path, timeout_secon
 
 
 def _refuse_other_answers(response: requests.Response) -> None:
-    """Let pass what may be the file, or a word on its range."""
+    """Accept answers that contain the file or concern its range; reject others."""
     status = response.status_code
     if status in TRANSIENT:
         raise _Broken(f"answers {status} {response.reason}", response)
@@ -126,12 +128,12 @@ def _refuse_other_answers(response: requests.Response) -> None:
 def _announced_size(response: requests.Response) -> int | None:
     """Bytes of the whole file, or None where the answer does not say."""
     length = response.headers.get("Content-Length", "")
-    packed = "Content-Encoding" in response.headers  # then it counts other bytes
+    packed = "Content-Encoding" in response.headers  # then Content-Length counts encoded bytes
     return int(length) if length.isdecimal() and not packed else None
 
 
 def _size_if_resumed(response: requests.Response, part: Path, version: str) -> int:
-    """Bytes of the whole file, if this answer goes on where `part` ends; if not, `part` goes."""
+    """Bytes of the whole file if this answer continues `part`; otherwise `part` is removed."""
     size, content_range = _size(part), response.headers.get("Content-Range", "")
     found = re.fullmatch(rf"bytes (?:{size}-\d+|\*)/(\d+)", content_range)
     if found and _version(response) in ("", version):
@@ -143,7 +145,7 @@ def _size_if_resumed(response: requests.Response, part: Path, version: str) -> i
 
 
 def _version(response: requests.Response) -> str:
-    """What tells this version of the file from another; empty: then nothing is resumed."""
+    """Identifies this version of the file; if empty, nothing is resumed."""
     etag = response.headers.get("ETag", "")
     weak = not etag or etag.startswith("W/")  # If-Range takes strong ones and dates
     return response.headers.get("Last-Modified", "") if weak else etag
@@ -158,6 +160,6 @@ def _size(path: Path) -> int:
 
 
 def remove(part: Path) -> None:
-    """Remove a partial file, and what was kept to resume it."""
+    """Remove a partial file, and the record that is needed to resume it."""
     part.unlink(missing_ok=True)
     _version_path(part).unlink(missing_ok=True)

@@ -6,15 +6,15 @@ import numpy as np
 
 
 class Transitions(NamedTuple):
-    """What training reads of a dataset of n transitions; also a batch of them, of leading `[B]`.
+    """The fields of n transitions that training reads; of a batch, with leading axis `[B]`.
 
-    NumPy's arrays as read, JAX's inside of a training step. A field that is not used may be None.
+    NumPy arrays when read, JAX arrays inside a training step. A field that is not used may be None.
 
     Attributes:
         observations: `[n, obs_dim]` s.
         actions: `[n, action_dim]` a, in [-1, 1].
         next_observations: `[n, obs_dim]` s'.
-        rewards: `[n]` r, scaled where the caller says so.
+        rewards: `[n]` r; some callers scale them.
         costs: `[n]` c of the state after the step, at least 0.
         violations: `[n]` h, above 0 where the constraint is violated.
         terminals: `[n]` bool, whether nothing follows.
@@ -29,7 +29,7 @@ class Transitions(NamedTuple):
     terminals: Any
 
     def only(self, *names: str) -> "Transitions":
-        """These fields alone: others would only be moved, and take a device's memory."""
+        """These fields alone; others would use the device's memory in vain."""
         return Transitions(*(getattr(self, n) if n in names else None for n in self._fields))
 
 

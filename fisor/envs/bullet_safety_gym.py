@@ -20,7 +20,7 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
         horizon_steps: the time limit of an episode.
 
     Returns:
-        The environment; it holds a physics server of its own, so a process may have several.
+        The environment; it has its own physics server, so a process may have several.
 
     Raises:
         InputError: the simulator cannot be imported, or has no such environment.
@@ -38,23 +38,23 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
 class BulletSimulator:
     """One of Bullet-Safety-Gym's environments, made to start the same way each time.
 
-    By itself it leaves three things over from one episode to the next, and its `reset` ignores the
+    The original carries three things over from one episode to the next, and its `reset` ignores the
     seed: starts come from NumPy's global generator.
     """
 
     def __init__(self, builder: Any) -> None:
-        """Wrap an `EnvironmentBuilder` that no episode has run in."""
+        """Wrap an `EnvironmentBuilder` in which no episode has run yet."""
         self._builder = builder
         self._client, self._agent = builder.bc, builder.agent
         self._closed = False
         self.observation_dim = builder.observation_space.shape[0]
         self.action_low = builder.action_space.low
         self.action_high = builder.action_space.high
-        # reset() restores this state; by itself it would save one within the first episode.
+        # reset() restores this state; otherwise it would save one during the first episode.
         builder.stored_state_id = self._client.saveState()
 
     def start(self, seed: int) -> np.ndarray:
-        """Start the episode that `seed` stands for; its observation."""
+        """Start the episode of this seed; returns its first observation."""
         self._forget_contacts()
         self._forget_motor_targets()
         state = np.random.get_state()  # noqa: NPY002 (what the simulator draws from)
@@ -76,12 +76,12 @@ class BulletSimulator:
             self._builder.close()
 
     def _forget_contacts(self) -> None:
-        """Restoring a state keeps cached contacts with the ground; a step far above drops them."""
+        """Drop contacts with the ground, which restoring a state keeps, by a step far above it."""
         self._agent.set_position([0.0, 0.0, FAR_ABOVE_METRES])
         self._client.stepSimulation()
 
     def _forget_motor_targets(self) -> None:
-        """Motors keep the last action's targets; without force, as when the robot was loaded."""
+        """Set the motors, which keep the last action's targets, to zero force, as after loading."""
         for joint in range(self._client.getNumJoints(self._agent.body_id)):
             for mode in (self._client.POSITION_CONTROL, self._client.VELOCITY_CONTROL):
                 self._client.setJointMotorControl2(

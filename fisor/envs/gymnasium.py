@@ -15,14 +15,14 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
 
     Args:
         environment: its id. `module:id` imports the module first, which registers the id.
-        horizon_steps: the time limit of an episode, in place of its own.
+        horizon_steps: the time limit of an episode, which replaces the environment's own.
 
     Returns:
         The environment.
 
     Raises:
-        InputError: there is none of that id, its module cannot be imported, or its observations
-            or actions are no vectors, or its actions not bounded.
+        InputError: there is no such id, its module cannot be imported, its observations or actions
+            are not vectors, or its actions are not bounded.
     """
     try:
         with quiet():
@@ -52,7 +52,7 @@ class RegisteredSimulator:
         self.action_high = registered.action_space.high
 
     def start(self, seed: int) -> np.ndarray:
-        """Start the episode that `seed` stands for; its observation."""
+        """Start the episode of this seed; returns its first observation."""
         return self._registered.reset(seed=seed)[0]
 
     def advance(self, action: np.ndarray) -> Transition:

@@ -1,8 +1,8 @@
 """MetaDrive (Li et al. 2022) with the maps, traffic, costs and ends of episodes that DSRL uses.
 
-DSRL's data comes from a fork of MetaDrive 0.2.6; this is 0.3.0.1, the release nearest to it that
-installs. Since then `velocity` has turned from km/h to m/s; DSRL's cost means km/h (episodes of its
-files cost up to 85, and m/s could give no 25 on roads of these lengths).
+DSRL's data comes from a fork of MetaDrive 0.2.6; this is 0.3.0.1, the closest release that can be
+installed. Between the two, `velocity` changed from km/h to m/s; DSRL's cost is in km/h (episodes in
+its files cost up to 85, and with m/s they could not even reach 25 on roads of these lengths).
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
         horizon_steps: the time limit of an episode.
 
     Returns:
-        The environment. Its engine is the process's only one: close it before making another.
+        The environment. A process can have only one engine: close it before making another.
 
     Raises:
         InputError: the simulator cannot be imported, or there is no such environment.
@@ -65,7 +65,7 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
                 "random_traffic": True,
                 "accident_prob": 0.0,
                 "crash_vehicle_penalty": 0.0,
-                # Vehicles of an episode before, used again, would not be quite like new ones.
+                # Reused vehicles of an earlier episode would differ slightly from new ones.
                 "force_destroy": True,
             }
         )
@@ -90,10 +90,10 @@ class DrivingSimulator:
         return self._driving.vehicle
 
     def start(self, seed: int) -> np.ndarray:
-        """Start the episode that `seed` stands for; its observation."""
+        """Start the episode of this seed; returns its first observation."""
         from metadrive.base_class.randomizable import Randomizable
 
-        # Its own `seed` does nothing with random traffic, which would be drawn without a seed.
+        # Its own `seed` has no effect on random traffic, which would be drawn without a seed.
         Randomizable.seed(self._driving.engine.traffic_manager, seed)
         return self._driving.reset(force_seed=self._map_seed)
 
@@ -119,10 +119,11 @@ class DrivingSimulator:
 
 @contextlib.contextmanager
 def _gymnasium_for_gym() -> Iterator[None]:
-    """Stand gymnasium in for gym while MetaDrive is imported.
+    """Replace gym by gymnasium while MetaDrive is imported.
 
-    It uses gym's spaces and base class, which gymnasium has as well, and registers its environments
-    there, which nothing here needs. So gym, unmaintained and without a wheel, is not installed.
+    MetaDrive uses gym's spaces and base class, which gymnasium has as well, and registers its
+    environments there, which is not needed here. So gym, unmaintained and without a wheel, is not
+    installed.
     """
     registration = ModuleType("gym.envs.registration")
     registration.register = lambda **_: None  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Simulators in processes of their own: they step side by side, and one may fail alone."""
+"""Simulators in separate processes: they step in parallel, and one may fail without the others."""
 
 import os
 import sys
@@ -22,10 +22,10 @@ MOST_FAILURES = 3  # of the same episode or job
 
 
 class SimulatorPool:
-    """Simulators for B episodes in flight (slots), dealt out to processes; a context manager.
+    """Simulators for B episodes in flight (slots), distributed over processes; a context manager.
 
-    A process that dies, raises or does not answer in time is started again, and with it, from their
-    resets, the episodes that it held. With the same actions they go on as they were.
+    A process that dies, raises or does not answer in time is restarted, and its episodes start
+    again from their resets. With the same actions, they are the same as before.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class SimulatorPool:
         """Start the processes; each makes its environments when they are first used.
 
         Args:
-            task: whose environment it is.
+            task: the task whose environment is simulated.
             slots: B.
-            processes: by default as many as there are usable cores, and for a simulator that fills
-                its process, B.
-            timeout_seconds: without an answer for so long, a process counts as hung.
+            processes: by default one per usable core, or B for a simulator that allows only one
+                environment per process.
+            timeout_seconds: a process that does not answer for so long counts as hung.
             make: makes an environment; a function that the processes can import.
         """
         if processes is None:
@@ -67,7 +67,7 @@ class SimulatorPool:
         self.close()
 
     def close(self) -> None:
-        """End all processes."""
+        """Stop all processes."""
         for worker in self._workers:
             worker.end()
 
@@ -82,7 +82,7 @@ class SimulatorPool:
             actions: `[B, action_dim]` in [-1, 1], of which the stepping ones count.
 
         Returns:
-            What came of it.
+            The outcome of all slots.
 
         Raises:
             InputError: an episode failed `MOST_FAILURES` times, or its simulator cannot be made.
@@ -109,7 +109,7 @@ class SimulatorPool:
                 if not isinstance(answer, Failure):
                     results[worker.unanswered.pop(0)] = answer
                     continue
-                # What ended before the failure is done; the process's other episodes start again.
+                # Episodes that ended before the failure are done; the process's others start again.
                 held = [
                     other
                     for other in worker.slots
@@ -129,15 +129,15 @@ class SimulatorPool:
         return _outcome(results, started, stepping.size)
 
     def run(self, jobs: Sequence[Job]) -> list[Any]:
-        """Run jobs side by side, each in a whole process's environment.
+        """Run jobs in parallel, each in an environment of a process that does nothing else.
 
-        A job whose process dies or raises runs again, in a new one.
+        A job whose process dies or raises runs again, in a new process.
 
         Returns:
-            What each job gives, in the order of `jobs`.
+            The result of each job, in the order of `jobs`.
 
         Raises:
-            InputError: what a job refuses; or one failed `MOST_FAILURES` times.
+            InputError: a job raised it, or failed `MOST_FAILURES` times.
         """
         results: dict[int, Any] = {}
         waiting = deque(enumerate(jobs))
@@ -163,7 +163,7 @@ class SimulatorPool:
         return Failure(f"no answer within {self._timeout_seconds:g} s")
 
     def _report(self, who: Any, what: str, failure: Failure, again: str) -> None:
-        """Log a failure, which is an error if it is for the user or has happened too often."""
+        """Log a failure; raise an `InputError` if it is one or has happened too often."""
         if failure.is_input_error:
             raise InputError(failure.cause)
         self._failures[who] += 1

@@ -1,7 +1,7 @@
-"""One process that holds simulators and carries out orders.
+"""A process that holds simulators and executes orders.
 
-It runs `serve` here. One of multiprocessing's would import the program's main module, and with it
-JAX, which no simulator needs.
+It runs `serve` of this module. A process started by multiprocessing would import the main module of
+the program, and with it JAX, which no simulator needs.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from fisor.config.task import Environment
 from fisor.envs.simulators import Transition
 from fisor.errors import InputError
 
-Job = Callable[[gymnasium.Env], Any]  # runs in an environment; it and its result travel
+Job = Callable[[gymnasium.Env], Any]  # runs in an environment; it and its result are pickled
 Order = int | np.ndarray | Job  # reset to a seed, step with an action, or run a job
 
 
 class Failure(NamedTuple):
-    """What a process answers in place of a result."""
+    """The answer of a process that has no result."""
 
     cause: str
     is_input_error: bool = False
@@ -35,14 +35,14 @@ class SimulatorProcess:
     """A process, and the slots whose environments it holds.
 
     Attributes:
-        slots: those slots.
-        unanswered: the ones whose reply is to come, in order; the first is being worked on.
+        slots: the slots.
+        unanswered: slots whose answer is outstanding, in order; the first is being worked on.
     """
 
     def __init__(
         self, task: Environment, make: Callable[[Any], gymnasium.Env], slots: range
     ) -> None:
-        """Start it; it makes the environments of `slots` when they are first used."""
+        """Start the process, which makes the environments of `slots` when they are first used."""
         self.slots = slots
         self.unanswered: list[int] = []
         self._task, self._make = task, make
@@ -50,11 +50,11 @@ class SimulatorProcess:
         self.start()
 
     def start(self) -> None:
-        """Start the process; an older one ends."""
+        """Start the process; an existing one is stopped."""
         self.end()
         self.pipe, theirs = connection.Pipe()
-        # A group of its own: Ctrl-C is for the parent, whose end then ends the process. As with
-        # multiprocessing, it finds modules where this process does.
+        # In a process group of its own, so that Ctrl-C only reaches the parent, whose end then ends
+        # this process. As with multiprocessing, it has the same module search path.
         with theirs:
             self._process = subprocess.Popen(
                 [
@@ -71,7 +71,7 @@ class SimulatorProcess:
         self._send((self._task, self._make))
 
     def end(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -79,17 +79,17 @@ class SimulatorProcess:
             self._process = None
 
     def send(self, orders: Mapping[int, Order]) -> None:
-        """Have slots reset, step or run a job."""
+        """Order slots to reset, step or run a job."""
         self.unanswered = list(orders)
         if orders:
             self._send(orders)
 
     def _send(self, message: Any) -> None:
-        with contextlib.suppress(OSError):  # a process that has died is noticed by its silence
+        with contextlib.suppress(OSError):  # a process that has died is noticed in `receive`
             self.pipe.send(message)
 
     def receive(self) -> Any:
-        """The next answer; if the process has died, a failure that says how."""
+        """The next answer; if the process has died, a failure with the cause."""
         try:
             return self.pipe.recv()
         except (EOFError, OSError):
@@ -101,12 +101,12 @@ class SimulatorProcess:
 
 
 def serve(descriptor: int) -> None:
-    """A process's life: carry out orders until the parent goes or something fails.
+    """The main loop of the process: execute orders until the parent ends or something fails.
 
     Args:
-        descriptor: of this process's end of the pipe.
+        descriptor: file descriptor of this process's end of the pipe.
     """
-    # Left without a parent, the pipe is at its end; then there is nothing more to do.
+    # When the parent has ended, the pipe is closed, and nothing remains to be done.
     with contextlib.suppress(EOFError, OSError):
         _serve(connection.Connection(descriptor))
 

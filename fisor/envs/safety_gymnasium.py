@@ -20,7 +20,7 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
 
     Args:
         environment: its name in Safety-Gymnasium's registry, such as `SafetyCarGoal1-v0`.
-        horizon_steps: the time limit of an episode, at most the 1000 steps of the simulator's own.
+        horizon_steps: the time limit of an episode, at most the simulator's own 1000 steps.
 
     Returns:
         The environment.
@@ -29,7 +29,7 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
         InputError: the simulator cannot be imported, or has no such environment.
     """
     with _array_defaults_allowed(), importing("safety-gymnasium"):
-        # Not the package alone: it is the builder that imports the tasks' dataclasses.
+        # The package alone is not enough: its builder imports the tasks' dataclasses.
         import safety_gymnasium.builder  # noqa: F401
         from safety_gymnasium import world
         from safety_gymnasium.utils import registration
@@ -38,7 +38,7 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
         raise InputError(f"safety-gymnasium has no environment `{environment}`")
     with quiet():
         simulated = registration.make(environment, disable_env_checker=True).unwrapped
-        # The first reset of all builds the world twice, and differs from later ones in last bits.
+        # The very first reset builds the world twice, and differs from later ones in last bits.
         simulated.reset(seed=0)
     return SimulatedEnv(MujocoSimulator(simulated), horizon_steps)
 
@@ -54,7 +54,7 @@ class MujocoSimulator:
         self.action_high = simulated.action_space.high
 
     def start(self, seed: int) -> np.ndarray:
-        """Start the episode that `seed` stands for; its observation."""
+        """Start the episode of this seed; returns its first observation."""
         return self._simulated.reset(seed=seed)[0]
 
     def advance(self, action: np.ndarray) -> Transition:
@@ -69,8 +69,9 @@ class MujocoSimulator:
 def _replace_sky(world: ModuleType) -> None:
     """Give the simulator's worlds a plain sky.
 
-    Each reset compiles the world anew, and reading six large pictures of stars, which only a
-    rendering shows, would be 99 % of that: 1.2 s in place of 0.01 s. The physics do not change.
+    Each reset compiles the world anew, and 99 % of that time would be spent on reading six large
+    pictures of stars, which only show in renderings: 1.2 s instead of 0.01 s. The physics do not
+    change.
     """
 
     def load(*arguments: Any, **options: Any) -> Any:
@@ -89,9 +90,9 @@ def _replace_sky(world: ModuleType) -> None:
 
 @contextlib.contextmanager
 def _array_defaults_allowed() -> Iterator[None]:
-    """Let a dataclass have NumPy arrays as defaults, a copy for each object, while importing.
+    """Allow NumPy arrays as defaults of dataclasses, copied for each object, while importing.
 
-    The tasks of release 0.4 are written so, and Python 3.11 refuses it.
+    The tasks of release 0.4 use them, and Python 3.11 rejects them.
     """
     original = dataclasses.dataclass
 

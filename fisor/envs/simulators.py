@@ -1,4 +1,4 @@
-"""What the adapters share: one gymnasium interface over a simulator, and imports without noise."""
+"""Shared by the adapters: a gymnasium interface over a simulator, and imports without output."""
 
 import contextlib
 import ctypes
@@ -16,14 +16,14 @@ from fisor.errors import InputError
 
 
 class Transition(NamedTuple):
-    """What one step of a simulator gives.
+    """The result of one step of a simulator.
 
     Attributes:
         observation: `[obs_dim]` of the next state.
-        reward: of the step.
-        cost: of the next state, at least 0.
+        reward: reward of the step.
+        cost: cost of the next state, at least 0.
         terminated: whether the next state ends the episode.
-        truncated: whether the simulator itself cuts the episode here.
+        truncated: whether the simulator itself truncates the episode here.
     """
 
     observation: np.ndarray
@@ -34,7 +34,7 @@ class Transition(NamedTuple):
 
 
 class Simulator(Protocol):
-    """What a suite's module wraps around its simulator.
+    """The interface that a suite's module wraps around its simulator.
 
     Attributes:
         observation_dim: number of entries of an observation.
@@ -47,7 +47,7 @@ class Simulator(Protocol):
     action_high: np.ndarray
 
     def start(self, seed: int) -> np.ndarray:
-        """Start the episode that `seed` stands for, whatever ran before; its observation."""
+        """Start the episode of this seed, whatever ran before; returns its first observation."""
 
     def advance(self, action: np.ndarray) -> Transition:
         """One step with `action` `[action_dim]`, float64, within the simulator's bounds."""
@@ -59,12 +59,12 @@ class Simulator(Protocol):
 class SimulatedEnv(gymnasium.Env):
     """A simulator as a gymnasium environment: actions in [-1, 1], cost in the step's info.
 
-    An action is clipped to [-1, 1] and scaled to the simulator's bounds, so that no simulator sees
-    (and charges) what it would not apply. Observations are float32, as in DSRL's files. The episode
-    is truncated after `horizon_steps` steps.
+    An action is clipped to [-1, 1] and scaled to the simulator's bounds, so that no simulator bases
+    rewards or costs on an action that it does not apply. Observations are float32, as in DSRL's
+    files. The episode is truncated after `horizon_steps` steps.
 
     Attributes:
-        simulator: what it wraps.
+        simulator: the wrapped simulator.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (gymnasium's own form)
@@ -88,8 +88,8 @@ class SimulatedEnv(gymnasium.Env):
 
         Args:
             seed: at least 0 and below 2**32; the same seed and actions give the same episode, bit
-                by bit. None draws one from the generator that the last seed given has set.
-            options: none are known.
+                by bit. None draws a seed from the generator that the last given seed initialised.
+            options: not used.
 
         Returns:
             The observation `[obs_dim]`, float32, and an empty dictionary.
@@ -133,14 +133,14 @@ class SimulatedEnv(gymnasium.Env):
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Drop what is printed and warned meanwhile, also by C code; nothing of it stays in force."""
+    """Discard output and warnings inside the block, C code's included; restore all settings."""
     libc = ctypes.CDLL(None)
     streams, descriptors = (sys.stdout, sys.stderr), (1, 2)
     for stream in streams:
         stream.flush()
     libc.fflush(None)
     kept = [os.dup(descriptor) for descriptor in descriptors]
-    # Without a handler, a call such as logging.info would install one that keeps the stream below.
+    # Without a handler, a call such as logging.info would install one that keeps the null stream.
     handler = logging.NullHandler()
     logging.getLogger().addHandler(handler)
     # From a number and not from a path: Bullet-Safety-Gym looks symbols up by a stream's name.
@@ -162,13 +162,13 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def importing(package: str) -> Iterator[None]:
-    """Import a simulator inside of the block without its banners and warnings.
+    """Import a simulator inside the block, without its banners and warnings.
 
     Args:
-        package: the name under which it is installed, for the message.
+        package: the name of its distribution, for the message.
 
     Raises:
-        InputError: it is not there or fails to import.
+        InputError: it is not installed, or its import fails.
     """
     try:
         with quiet():

@@ -1,4 +1,4 @@
-"""The table of suites. No other place names one; what tells suites apart is in their `SUITE`."""
+"""The table of suites, the only place that names them; all that differs is in their `SUITE`."""
 
 import importlib
 import math
@@ -12,7 +12,7 @@ from fisor.config.task import Environment
 from fisor.envs.truth import Truth
 from fisor.errors import InputError
 
-# Each is a module that has `SUITE`; imported when a task needs it.
+# Modules that define `SUITE`; imported when a task needs them.
 SUITES = {
     "point_robot": "fisor.envs.point_robot.suite",
     "safety_gymnasium": "fisor.envs.safety_gymnasium",
@@ -28,7 +28,7 @@ class Episode(NamedTuple):
     Attributes:
         seed: the training seed whose policy acts.
         episode: its number, from 0.
-        reset_seed: what the environment is reset with.
+        reset_seed: the seed that the environment is reset with.
     """
 
     seed: int
@@ -37,7 +37,7 @@ class Episode(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one step of B episodes in flight gives; rows without an episode hold anything.
+    """The result of one step of B episodes in flight; rows without an episode are undefined.
 
     Attributes:
         observations: `[B, obs_dim]` float32.
@@ -58,7 +58,7 @@ class Outcome(NamedTuple):
 
 
 class Batch(Protocol):
-    """What runs B episodes at once: a pool of simulators, or a simulator of many."""
+    """Runs B episodes at once: a pool of simulators, or one simulator of many episodes."""
 
     def advance(
         self, starting: Mapping[int, Episode], stepping: np.ndarray, actions: np.ndarray
@@ -75,8 +75,8 @@ class Result(NamedTuple):
 
     Attributes:
         name: its heading, such as `normalised cost`.
-        column: of the rollouts, or `violated` or `never_violated`.
-        bounds: of the column's values.
+        column: a column of the rollouts, or `violated` or `never_violated`.
+        bounds: bounds of the column's values.
         starts: which episodes count, by whether their start is truly feasible.
     """
 
@@ -95,10 +95,10 @@ SIMULATOR_RESULTS = (
 
 
 class Suite(NamedTuple):
-    """What tells a suite from others.
+    """What differs between suites.
 
     Attributes:
-        title: as the report writes it.
+        title: its name in the report.
         make: (environment, horizon_steps) -> a gymnasium environment with actions in [-1, 1],
             float32 observations, the step's cost in `info["cost"]` and that time limit;
             `reset(seed=...)` reproduces an episode exactly. Raises `InputError` if the simulator
@@ -107,8 +107,8 @@ class Suite(NamedTuple):
         behaviour: how data is collected: by on-policy learners, by the suite's own driver, or by
             PointRobot's script.
         one_per_process: whether a process can hold only one of its environments.
-        batch: () -> a simulator of many episodes; None: each has an environment of its own.
-        truth: the true feasible region; None where nobody knows it.
+        batch: () -> a simulator of many episodes; None: each episode has its own environment.
+        truth: the true feasible region; None where it is unknown.
     """
 
     title: str
@@ -121,13 +121,13 @@ class Suite(NamedTuple):
 
 
 def refuse_unknown(name: str, where: str) -> None:
-    """Raise `InputError` if there is no such suite; `where` it was named is for the message."""
+    """Raise `InputError` if there is no such suite; `where` says in the message who named it."""
     if name not in SUITES:
         raise InputError(f"{where} must be one of {', '.join(SUITES)}, not {name!r}")
 
 
 def suite(name: str) -> Suite:
-    """A suite by its name; its module is imported only now, its simulator when one is made."""
+    """A suite by its name. Imports its module, but not its simulator."""
     return importlib.import_module(SUITES[name]).SUITE
 
 

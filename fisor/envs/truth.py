@@ -1,4 +1,4 @@
-"""What a suite can know of the true feasible region of a robot on a plane."""
+"""The true feasible region of a robot on a plane, for suites where it is known."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Slice(NamedTuple):
-    """A picture of the plane at one speed (units of length a second) and heading (degrees)."""
+    """The plane at one speed (units of length per second) and heading (degrees)."""
 
     speed: float
     heading_degrees: float
@@ -26,7 +26,7 @@ class Disc(NamedTuple):
 
 
 class Plane(NamedTuple):
-    """What there is on the plane.
+    """The objects on the plane.
 
     Attributes:
         half_width: the plane is a square around the origin.
@@ -47,7 +47,7 @@ class Truth(NamedTuple):
         slices: the speeds and headings at which regions are compared; the first three are the
             paper's Figure 1 (c)-(e).
         feasible_starts: reset seeds `[B]` -> whether each start is truly feasible, `[B]` bool.
-        observe: states `[n, 4]` -> what the agent sees of them, `[n, obs_dim]`.
+        observe: states `[n, 4]` -> the agent's observations of them, `[n, obs_dim]`.
         least_violation: states `[n, 4]` -> V_h* of Definition 1, `[n]`; at most 0 is feasible.
         papers_violation: the same by the paper's own ground truth (Appendix D.1).
     """

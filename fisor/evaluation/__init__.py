@@ -1,1 +1,1 @@
-"""How a policy does: batched rollouts, DSRL's scores, intervals, learned against true regions."""
+"""Evaluation of policies: batched rollouts, DSRL's scores, intervals, feasible regions."""

@@ -12,7 +12,7 @@ LEVEL = 0.95
 
 
 class Estimate(NamedTuple):
-    """A mean and its 95 % interval; its ends are NaN where the values tell of no spread."""
+    """A mean and its 95 % interval, whose ends are NaN if the values do not determine a spread."""
 
     mean: float
     low: float

@@ -1,4 +1,4 @@
-"""Rollouts: episodes of all seeds step together, through one product of the policy a step."""
+"""Rollouts: episodes of all seeds step together, with one batched policy call per step."""
 
 from collections import deque
 from collections.abc import Callable
@@ -145,7 +145,7 @@ def roll_out(
 def _actor(
     agent: Agent, seed: int, shape: tuple[int, int]
 ) -> Callable[[Step, np.ndarray], np.ndarray]:
-    """A function (what is seen, episodes), a row a slot each -> actions. It keeps the memory."""
+    """A function (observed step, episodes), one row per slot -> actions. It keeps the memory."""
 
     def of_row(
         params: Any, memory: Any, step: Step, index: jax.Array, episode: jax.Array

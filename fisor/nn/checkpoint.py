@@ -46,7 +46,7 @@ def load_config(directory: str | Path) -> dict[str, Any]:
     """Read a checkpoint's configuration.
 
     Raises:
-        InputError: it is missing or no JSON object.
+        InputError: it is missing, or is not a JSON object.
     """
     path = Path(directory) / CONFIG
     try:
@@ -63,7 +63,7 @@ def load_config(directory: str | Path) -> dict[str, Any]:
 
 
 def size(config: Mapping[str, Any], name: str, directory: str | Path) -> int:
-    """A whole number of at least 1 in a configuration, or an `InputError` that names it."""
+    """Read a whole number of at least 1 from a configuration, or raise an `InputError`."""
     value = config.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(
@@ -77,13 +77,13 @@ def load(directory: str | Path, template: Callable[[], Any]) -> Any:
 
     Args:
         directory: a checkpoint's folder.
-        template: makes a pytree of the expected structure; only its shapes are computed.
+        template: returns a pytree of the expected structure; only its shapes are computed.
 
     Returns:
         The pytree, with the stored float32 numbers.
 
     Raises:
-        InputError: the file is missing, cut short, or its names, shapes or types are others.
+        InputError: the file is missing or cut short, or its names, shapes or types differ.
     """
     path = Path(directory) / PARAMS
     try:

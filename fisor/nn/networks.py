@@ -11,8 +11,8 @@ from jax.experimental.layout import Layout, with_layout_constraint
 
 _kernel_init = nn.initializers.xavier_uniform()
 
-# Of products of float32 arrays, where a device offers several: left to itself, JAX takes the
-# quickest, on GPUs tensorfloat32.
+# Precisions of products of float32 arrays, for devices that offer several: by default JAX takes the
+# fastest one, which is tensorfloat32 on GPUs.
 FLOAT32, TENSORFLOAT32 = jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGH
 
 
@@ -20,9 +20,9 @@ FLOAT32, TENSORFLOAT32 = jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGH
 def product(inputs: jax.Array, kernel: jax.Array, precision: str = "float32") -> jax.Array:
     """The product of every layer, `[..., n]` by `[n, m]` -> `[..., m]`, all sums in float32.
 
-    It has its own derivative, so that the kernel's gradient comes out in the kernel's layout (by
-    JAX's rule, as its transpose: strided reads for the optimiser) and that `precision` holds for
-    both backward products too.
+    It has its own derivative, so that the kernel's gradient has the kernel's layout (JAX's rule
+    gives its transpose, which the optimiser would read with strides), and so that `precision` also
+    applies to both backward products.
 
     Args:
         inputs: `[..., n]` float32.
@@ -55,8 +55,8 @@ def _product_backward(
 ) -> tuple[jax.Array, jax.Array]:
     inputs, kernel = kept
     of_inputs = _contract(gradient, kernel, precision, (gradient.ndim - 1,), (1,))
-    # On CPUs the wider operand belongs on the right: 1.4 times faster. Without the barriers XLA
-    # undoes the exchange.
+    # On CPUs the product is 1.4 times faster with the wider operand on the right. Without the
+    # barriers, XLA undoes the exchange.
     exchanged = inputs.shape[-1] > gradient.shape[-1]
     narrow, wide = (gradient, inputs) if exchanged else (inputs, gradient)
     of_kernel = _sum_over_rows(narrow, wide, precision)
@@ -70,8 +70,8 @@ def _sum_over_rows(narrow: jax.Array, wide: jax.Array, precision: str) -> jax.Ar
     rows = tuple(range(narrow.ndim - 1))
     if precision != "bfloat16" or jax.default_backend() != "cpu":
         return _contract(narrow, wide, precision, rows, rows)
-    # On CPUs a product over rows runs at float32's speed. One over columns does not, if the layout
-    # says so from the start; a plain transpose is folded back into the product.
+    # On CPUs a bfloat16 product over rows is no faster than float32. One over columns is, if the
+    # layout is fixed beforehand; a plain transpose would be folded back into the product.
     narrow, wide = (operand.reshape(-1, operand.shape[-1]) for operand in (narrow, wide))
     columns = with_layout_constraint(narrow.astype(precision).T, Layout((0, 1)))
     return _contract(columns, wide, precision, (1,), (0,))
@@ -84,7 +84,7 @@ def dense(units: int, precision: str, kernel_init: Any = _kernel_init, **options
     """A layer whose product is `product`; `options` are `nn.Dense`'s."""
 
     def dot_general(inputs: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
-        return product(inputs, kernel, precision)  # flax asks for this very contraction
+        return product(inputs, kernel, precision)  # flax asks for exactly this contraction
 
     return nn.Dense(units, kernel_init=kernel_init, dot_general=dot_general, **options)
 

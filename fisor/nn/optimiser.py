@@ -24,11 +24,11 @@ class Learner(NamedTuple):
 
 
 def optimiser(config: Training, learning_rate: float | None = None) -> optax.GradientTransformation:
-    """Adam, its rate constant as in the paper, or falling to 0 over the run as a cosine.
+    """Adam, with a constant learning rate as in the paper, or one that decays as a cosine to 0.
 
     Args:
-        config: the rate, the run's length, and whether the rate falls.
-        learning_rate: another rate than the configuration's first one.
+        config: learning rate, length of the run, and whether the rate decays.
+        learning_rate: replaces that of the configuration.
     """
     rate = config.learning_rate if learning_rate is None else learning_rate
     if config.cosine_decay:
@@ -37,7 +37,7 @@ def optimiser(config: Training, learning_rate: float | None = None) -> optax.Gra
 
 
 def begin(adam: optax.GradientTransformation, params: Any) -> Learner:
-    """A network before its first step."""
+    """The state before the first step."""
     return Learner(params, adam.init(params))
 
 
@@ -51,10 +51,10 @@ def descend(
     Args:
         adam: the optimiser.
         learner: before the step.
-        loss: parameters -> the loss `[]`, and whatever else is wanted of the same pass.
+        loss: parameters -> (loss `[]`, auxiliary output).
 
     Returns:
-        The network after the step; the loss, and what came with it, before the step.
+        The network after the step, and the loss and auxiliary output before the step.
     """
     (value, rest), gradient = jax.value_and_grad(loss, has_aux=True)(learner.params)
     change, adam_state = adam.update(gradient, learner.adam)

@@ -1,1 +1,1 @@
-"""What is drawn from the two critics: the weights of the data, diffusion and Gaussian policies."""
+"""Policies extracted from the two critics: data weights, diffusion and Gaussian policies."""

@@ -1,4 +1,4 @@
-"""The report's tables: a method's figures, and the paper's Table 1 for our runs, a suite each."""
+"""The report's tables: a method's figures, and the paper's Table 1 for our runs, one per suite."""
 
 import math
 from collections.abc import Mapping, Sequence

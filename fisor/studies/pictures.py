@@ -38,7 +38,7 @@ def _errors(rows: pl.DataFrame) -> np.ndarray:
 
 
 def bars(path: Path, study: Study, long: pl.DataFrame) -> None:
-    """A panel a column: for each task its variants side by side, the paper's figures as marks.
+    """One panel per column: each task's variants side by side, the paper's figures as marks.
 
     Args:
         path: the picture to make.
@@ -98,7 +98,7 @@ def bars(path: Path, study: Study, long: pl.DataFrame) -> None:
 
 
 def lines(path: Path, study: Study, long: pl.DataFrame) -> None:
-    """A panel a column: along one parameter of the grid, a line for each value of the other.
+    """One panel per column: one parameter of the grid along x, one line per value of the other.
 
     Args:
         path: the picture to make.
@@ -152,7 +152,7 @@ def trajectory_rows(
     plane: Plane,
     episodes: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]],
 ) -> None:
-    """The paper's Figure 2: trajectories, a row a variant.
+    """The paper's Figure 2: trajectories, one row per variant.
 
     Args:
         path: the picture to make.
@@ -171,7 +171,7 @@ def trajectory_rows(
 
 
 def claim_intervals(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Each claim's paired differences: a dot a seed, their mean and interval, 0 in common.
+    """Each claim's paired differences: one dot per seed, their mean and interval, a common 0.
 
     Args:
         path: the picture to make.

@@ -79,7 +79,7 @@ def long_table(
 
 
 def study_table(study: Study, failed: Sequence[Experiment], long: pl.DataFrame) -> str:
-    """The Markdown table, a row a task or a row a variant; ours, then the paper's."""
+    """The Markdown table, one row per task or per variant; our figures, then the paper's."""
     without = {(e.task, e.variant) for e in failed}
     cells: dict[tuple[str, str, str], str] = {}
     papers: dict[tuple[str, str, str], str] = {}

@@ -1,1 +1,1 @@
-"""The one training loop: sample indices, batches on the device or fed, checkpoints, curves."""
+"""The one training loop: sampling, batches on the device or from the host, checkpoints, curves."""

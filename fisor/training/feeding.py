@@ -11,8 +11,8 @@ import numpy as np
 
 from fisor.data.memory import host_free_bytes
 
-SHARE_OF_MEMORY = 0.8  # of what is free may be data; the rest is the training's
-CHUNK_BYTES = 128 * 2**20  # of batches in one chunk; up to four chunks are under way
+SHARE_OF_MEMORY = 0.8  # of the free memory may hold data; the rest is left to training
+CHUNK_BYTES = 128 * 2**20  # of batches in one chunk; up to four chunks are in flight
 CHUNKS_AHEAD = 2
 
 Item = TypeVar("Item")
@@ -25,7 +25,7 @@ def bytes_of(tree: Any) -> int:
 
 
 def free_bytes(device: jax.Device) -> int:
-    """Bytes free on a device; a CPU's is the host's memory."""
+    """Bytes free on a device; for a CPU, of the host's memory."""
     stats = device.memory_stats() or {}
     if "bytes_limit" in stats:
         return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
@@ -39,10 +39,10 @@ def fits(data: Any, seed_data: Any, devices: list[jax.Device], name: str) -> boo
         data: pytree of arrays that every device needs.
         seed_data: pytree of `[seeds, ...]` arrays, of which each device gets its share.
         devices: over which the seeds are spread.
-        name: what is trained, for the message.
+        name: name of the training, for the message.
     """
     device = devices[0]
-    # The CPU's devices are one memory.
+    # All CPU devices share one memory.
     copies, shares = (len(devices), 1) if device.platform == "cpu" else (1, len(devices))
     needed = copies * bytes_of(data) + bytes_of(seed_data) // shares
     free = free_bytes(device)
@@ -57,7 +57,7 @@ def fits(data: Any, seed_data: Any, devices: list[jax.Device], name: str) -> boo
 
 
 def updates_per_chunk(data: Any, seed_data: Any, seeds: int, batch_rows: int) -> int:
-    """How many updates' batches make a chunk of `CHUNK_BYTES`, at least 1."""
+    """Number of updates whose batches make up a chunk of `CHUNK_BYTES`, at least 1."""
     own_rows = [(leaf.nbytes, leaf.shape[0] * leaf.shape[1]) for leaf in jax.tree.leaves(seed_data)]
     rows = [(leaf.nbytes, leaf.shape[0]) for leaf in jax.tree.leaves(data)]
     row_bytes = sum(size / count for size, count in rows + own_rows)
@@ -73,7 +73,7 @@ def gather(data: Any, seed_data: Any, picked: np.ndarray) -> tuple[Any, Any]:
         picked: `[updates, seeds, B]` row numbers, or of windows `[updates, seeds, B, steps]`.
 
     Returns:
-        Both pytrees with arrays of that shape and a row's own.
+        Both pytrees, with arrays of the shape of `picked` followed by that of a row.
     """
     seed = np.arange(picked.shape[1]).reshape(-1, *[1] * (picked.ndim - 2))
     shared = jax.tree.map(lambda array: np.take(array, picked, axis=0), data)
@@ -81,7 +81,7 @@ def gather(data: Any, seed_data: Any, picked: np.ndarray) -> tuple[Any, Any]:
 
 
 def ahead(make: Callable[[Item], Made], items: Iterable[Item]) -> Generator[Made]:
-    """What `make` makes of each item, made in a background thread `CHUNKS_AHEAD` in advance."""
+    """Apply `make` to each item, in a background thread and `CHUNKS_AHEAD` items in advance."""
     pool = ThreadPoolExecutor(1)
     under_way: deque[Future[Made]] = deque()
     try:

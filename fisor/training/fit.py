@@ -53,34 +53,34 @@ def fit(
 ) -> tuple[Any, Curve]:
     """Train every seed for `training_steps` updates on batches drawn with replacement.
 
-    Rows are drawn uniformly, or in proportion to `row_weights`. With `window_steps` above 1, a row
-    that is drawn stands for the rows from it on, as they lie in the data; those beyond its episode
-    are for the update to leave out, and past the last row of all, that one is repeated. With each
-    row's `step` of its episode in the data, a window's rows belong to its first one's episode where
-    `step == step[:, :1] + arange(window_steps)`.
+    Rows are drawn uniformly, or in proportion to `row_weights`. With `window_steps` above 1, each
+    drawn row is the first of a window of consecutive rows. A window may reach beyond the episode of
+    its first row, so `update` must mask the rows that follow; beyond the end of the data, the last
+    row is repeated. If the data has each row's `step` in its episode, the rows of the first one's
+    episode are those where `step == step[:, :1] + arange(window_steps)`.
 
-    A seed's numbers depend on its own key alone: not on the other seeds, not on the chunks'
-    length, not on whether the data lies on the device, and not on interruptions. Seeds are spread
-    over as many devices as divide their number.
+    The result of a seed depends on its own key alone, not on the other seeds, the length of the
+    chunks, where the data is stored, or interruptions. Seeds are spread over the largest number of
+    devices that divides their number.
 
     Args:
         init: key -> state of one seed.
         update: (state, batch, key) -> (state, scalars for the curve), for one seed. The batch is
             (rows of `data`, the same rows of the seed's own data), `[B, ...]` each, or
             `[B, window_steps, ...]`.
-        data: pytree of `[n, ...]` arrays that all seeds share; memory-mapped ones, too.
+        data: pytree of `[n, ...]` arrays that all seeds share; they may be memory-mapped.
         seed_data: pytree of `[seeds, n, ...]` arrays of each seed's own, such as weights.
-        row_weights: `[seeds, n]` at least 0, to draw rows by; None draws them uniformly.
-        config: all that was configured of this training; `seeds`, `training_steps` and
+        row_weights: `[seeds, n]` at least 0, weights to draw rows by; None draws them uniformly.
+        config: the whole configuration of this training; `seeds`, `training_steps` and
             `log_every_updates` are read here. A checkpoint of another configuration is not used.
-        batch_size: rows, or windows, a step.
-        name: what is trained, for the progress bar and messages.
-        window_steps: rows a window.
-        unfinished: a folder for checkpoints, now and then at the curve's points; if it holds one
-            of this very training, that goes on from there. The caller removes the folder once the
-            result is written. None keeps none.
-        on_device: whether the data is put on the device, or stays on the host, from where a thread
-            feeds batches; None decides by the sizes.
+        batch_size: rows, or windows, per step.
+        name: name of the training, for the progress bar and messages.
+        window_steps: rows per window.
+        unfinished: a folder for checkpoints, written from time to time at points of the curve. If
+            it holds a checkpoint of this same training, that one is resumed. The caller removes the
+            folder once the result is written. None writes no checkpoints.
+        on_device: whether to keep the data on the device, or on the host, from where a thread feeds
+            batches; None decides by the size of the data.
 
     Returns:
         The states, stacked along a leading `[seeds]` axis, and the curve.

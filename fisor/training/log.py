@@ -1,4 +1,4 @@
-"""What a training leaves beside its result: its curve, and the hardware that it ran on."""
+"""The log of a training: its curve, and the hardware that it ran on."""
 
 import csv
 from pathlib import Path
@@ -25,7 +25,7 @@ class Curve(NamedTuple):
 
 
 def write_log(folder: str | Path, curve: Curve) -> None:
-    """Write curve.csv and hardware.txt into a folder, which appears when both are whole."""
+    """Write curve.csv and hardware.txt into a folder, which appears only when both are complete."""
     with atomic_directory(folder) as directory:
         write_curve(directory / CURVE, curve)
         (directory / HARDWARE).write_text(hardware() + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""What runs on the devices: the start, the drawing of rows, and updates scanned in chunks.
+"""The compiled programs of a training: initial states, sample indices, updates scanned in chunks.
 
-Seeds are a vmapped axis, spread over the devices; each device computes its own seeds alone.
+Seeds are a vmapped axis, spread over the devices; each device computes only its own seeds.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,11 @@ Update = Callable[[Any, Any, Array], tuple[Any, dict[str, Array]]]
 SEEDS, EVERYWHERE = P("seeds"), P()
 CHUNK_SEEDS = P(None, "seeds")  # `[updates, seeds, ...]`
 
-MANY_ROWS = 512  # a batch
+MANY_ROWS = 512  # per batch
 
 
 def devices_for(seeds: int) -> list[jax.Device]:
-    """As many of the devices as divide the number of seeds."""
+    """The largest number of devices that divides the number of seeds."""
     devices = jax.local_devices()
     most = max(count for count in range(1, len(devices) + 1) if seeds % count == 0)
     return devices[:most]
@@ -43,21 +43,21 @@ class Programs:
         devices: list[jax.Device],
         window_steps: int = 1,
     ) -> None:
-        """Define them; each is compiled when it is first called.
+        """Define the programs; each is compiled on its first call.
 
         Args:
             init: key -> state of one seed.
             update: (state, batch, key) -> (state, metrics), for one seed.
-            rows: of the dataset.
-            batch_size: rows a step.
-            devices: over which the seeds are spread evenly.
-            window_steps: above 1, a drawn row stands for the window that it begins.
+            rows: number of rows of the dataset.
+            batch_size: rows per step.
+            devices: the devices over which the seeds are spread evenly.
+            window_steps: above 1, a drawn row is the first of a window of that many.
         """
         self._init, self._update = jax.vmap(init), jax.vmap(update)
         self._rows, self._batch_size = rows, batch_size
         self._window_steps = window_steps
         self._mesh = jax.make_mesh((len(devices),), ("seeds",), (AxisType.Auto,), devices=devices)
-        # It runs once: what counts is how long it takes to compile, here a third.
+        # It runs only once, so less optimisation pays: it compiles in a third of the time.
         once = {"xla_backend_optimization_level": "1"} if devices[0].platform == "cpu" else {}
         self.start = jax.jit(self._start, compiler_options=once)
         self.picked = jax.jit(self._picked, static_argnames="length")
@@ -80,7 +80,7 @@ class Programs:
         return jax.eval_shape(one_update)
 
     def _spread(self, function: Callable, specs_in: Any, specs_out: Any) -> Callable:
-        """Each device runs `function` on its own seeds; nothing is exchanged."""
+        """Run `function` on each device for its own seeds, without communication."""
         return jax.shard_map(
             function, mesh=self._mesh, in_specs=specs_in, out_specs=specs_out, check_vma=False
         )
@@ -102,7 +102,7 @@ class Programs:
 
     def _update_seeds(self, states: Any, batches: Any, keys: Array) -> Any:
         # The barrier keeps XLA from fusing the gathering of rows into the update, whose last bits
-        # would then depend on where the rows come from.
+        # would then depend on where the data is stored.
         return self._update(states, jax.lax.optimization_barrier(batches), keys)
 
     def _start(self, keys: Array) -> Any:
@@ -117,13 +117,13 @@ class Programs:
         The data is an argument: as a constant it would be compiled into the program.
 
         Args:
-            states: of all seeds; donated, so their memory holds the new ones.
-            keys: `[seeds]`, of the updates.
-            tables: of each seed, to draw rows by, or None.
+            states: of all seeds; donated, so that the new ones take over their memory.
+            keys: `[seeds]`, keys of the updates.
+            tables: alias tables of all seeds, to draw rows by, or None.
             data: pytree of `[n, ...]` arrays.
             own: pytree of `[seeds, n, ...]` arrays.
-            first: updates done.
-            length: how many to do.
+            first: number of updates done.
+            length: number of updates to do.
 
         Returns:
             The states, and the metrics `[length, seeds]`.
@@ -170,16 +170,16 @@ class Programs:
 
 
 def _options(batch_size: int, devices: list[jax.Device]) -> dict[str, str]:
-    """How XLA compiles training on batches of this size."""
+    """XLA's options to compile training on batches of this size."""
     if devices[0].platform != "cpu" or batch_size <= MANY_ROWS:
         return {}
-    # On CPUs what surrounds a product is fused into the library's call for it, which for many rows
-    # takes longer than apart.
+    # On CPUs, XLA fuses the operations around a product into the library call for it, which is
+    # slower for many rows than running them separately.
     return {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
 
 
 def _keys_of(key: Array, step: Array) -> tuple[Array, Array]:
-    """Of one seed's update: the key of its batch, and its own."""
+    """The keys of one seed's update: for drawing its batch, and for the update itself."""
     batch_key, update_key = jax.random.split(jax.random.fold_in(key, step))
     return batch_key, update_key
 

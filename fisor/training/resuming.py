@@ -1,4 +1,4 @@
-"""A training that was killed goes on from its last checkpoint, if it is the very same training."""
+"""Checkpoints of an interrupted training, which the same training resumes from."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ EVERY_SECONDS = 60.0  # at least, between two checkpoints
 
 
 def hash_of(tree: Any) -> str:
-    """SHA-256 of the shapes, types and numbers of a pytree of arrays; memory-mapped ones, too."""
+    """SHA-256 of the shapes, types and values of a pytree of arrays, which may be memory-mapped."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(tree):
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -45,19 +45,19 @@ def loaded_code_hash() -> str:
 class Checkpoints:
     """The checkpoints of one training: `FOLDER/UPDATES/`, of which only the last is kept.
 
-    Each holds the identity of the training. It is worked out when the first is written or one is
-    found, so that a short training does not pay for it.
+    Each contains the identity of the training. It is computed only when the first checkpoint is
+    written or one is found, so that a short training need not compute it.
     """
 
     def __init__(
         self, folder: Path | None, name: str, identity: Callable[[], Mapping[str, Any]]
     ) -> None:
-        """Take up nothing yet.
+        """Read and write nothing yet.
 
         Args:
-            folder: where they stand; None keeps none.
-            name: what is trained, for messages.
-            identity: everything that decides on the training's numbers, as JSON values.
+            folder: the folder of the checkpoints; None: none are written.
+            name: name of the training, for messages.
+            identity: returns everything that the training's result depends on, as JSON values.
         """
         self._folder, self._name, self._identity = folder, name, identity
         self._known: Mapping[str, Any] | None = None
@@ -65,15 +65,15 @@ class Checkpoints:
 
     def _config(self, updates: int) -> dict[str, Any]:
         if self._known is None:
-            # Through JSON, as the one that it is compared with.
+            # Through JSON, like the stored identity that it is compared with.
             self._known = json.loads(json.dumps(self._identity()))
         assert self._known is not None
         return {**self._known, "updates": updates}
 
     def last(self, template: Callable[[int], Any]) -> tuple[int, Any] | None:
-        """The updates done and the state of the last checkpoint; None without one of this training.
+        """Updates done and state of the last checkpoint; None if there is none of this training.
 
-        One of another training, or that cannot be read, is logged and removed.
+        A checkpoint of another training, or one that cannot be read, is logged and deleted.
 
         Args:
             template: updates done -> a pytree of the state's structure and shapes.
@@ -100,12 +100,12 @@ class Checkpoints:
         return None
 
     def due(self) -> bool:
-        """Whether the last one is old enough for another."""
+        """Whether the last checkpoint is old enough to write another one."""
         waited = time.monotonic() - self._written
         return self._folder is not None and waited >= EVERY_SECONDS
 
     def write(self, updates: int, state: Any) -> None:
-        """Write the pytree `state` after so many updates, and remove the checkpoint before."""
+        """Write the pytree `state` after `updates` updates, and delete the previous checkpoint."""
         assert self._folder is not None
         older = self._there()
         place = self._folder / f"{updates:012d}"

@@ -12,8 +12,8 @@ class AliasTable(NamedTuple):
     """Walker's alias table in Vose's form (IEEE Trans. Software Eng. 17, 1991).
 
     Attributes:
-        keep: `[n]` probability with which a uniformly drawn row stands.
-        alias: `[n]` the row that is taken otherwise.
+        keep: `[n]` probability that a uniformly drawn row is kept.
+        alias: `[n]` the row that replaces it otherwise.
     """
 
     keep: Any
@@ -23,15 +23,15 @@ class AliasTable(NamedTuple):
 def alias_table(weights: np.ndarray) -> AliasTable:
     """The table of `[n]` weights, at least 0 and not all 0.
 
-    In units of the mean weight, rows below 1 lack something that rows above 1 have to spare. Both
-    are put in a row; what is lacking so far against what is to spare so far tells who is served by
-    whom. A row that has spared all it has is served by the next one.
+    In units of the mean weight, rows below 1 have a deficit and rows above 1 a surplus. Comparing
+    the cumulative sums of both gives the row whose surplus fills each deficit. A row that has given
+    away more than its surplus has a deficit, too, which the next row fills.
     """
     scaled = weights.astype(np.float64) * (weights.size / weights.sum(dtype=np.float64))
     keep, alias = np.ones(weights.size), np.arange(weights.size, dtype=np.int32)
     poor, rich = np.flatnonzero(scaled < 1)[::-1], np.flatnonzero(scaled >= 1)[::-1]
     lacking, spare = np.cumsum(1 - scaled[poor]), np.cumsum(scaled[rich] - 1)
-    # By rounding the last rows of either kind may find no counterpart: they stand.
+    # Because of rounding, the last rows of either kind may find no counterpart: they are kept.
     server = np.searchsorted(spare, np.concatenate([[0.0], lacking])[:-1])
     served = server < rich.size
     keep[poor[served]], alias[poor[served]] = scaled[poor[served]], rich[server[served]]

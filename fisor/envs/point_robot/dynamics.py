@@ -23,7 +23,7 @@ OBSERVATION_DIM = 5 + 3 * len(HAZARD_CENTRES)
 
 
 class Step(NamedTuple):
-    """What one step of a batch gives.
+    """The result of one step of a batch.
 
     Attributes:
         state: `[..., 4]` the next state.
@@ -72,7 +72,7 @@ def step(states: jax.Array, actions: jax.Array) -> Step:
     """One Euler step of 0.05 s for a batch.
 
     Args:
-        states: `[..., 4]` of x, y, speed (units of length a second) and heading (radians).
+        states: `[..., 4]` of x, y, speed (units of length per second) and heading (radians).
         actions: `[..., 2]` acceleration and angular speed, clipped to [-1, 1].
 
     Returns:
@@ -96,7 +96,7 @@ def step(states: jax.Array, actions: jax.Array) -> Step:
 
 
 def observe(states: jax.Array) -> jax.Array:
-    """What the agent sees of `states` `[..., 4]`.
+    """The agent's observations of `states` `[..., 4]`.
 
     Returns:
         `[..., 11]`: x, y, speed, cosine and sine of the heading, then for each hazard its distance
@@ -124,5 +124,5 @@ def sample_starts(key: jax.Array, count: int) -> jax.Array:
 
 @jax.jit
 def starts_of(reset_seeds: jax.Array) -> jax.Array:
-    """The start state that each reset seed `[B]` stands for, `[B, 4]`."""
+    """The start state of each reset seed `[B]`, `[B, 4]`."""
     return jax.vmap(lambda seed: sample_starts(jax.random.key(seed), 1)[0])(reset_seeds)

@@ -1,4 +1,4 @@
-"""`PointRobot` as evaluation and users meet it: many robots at once, or a gymnasium environment."""
+"""`PointRobot` for evaluation, many robots at once, and for users, a gymnasium environment."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,10 +15,10 @@ from fisor.errors import InputError
 
 
 class PointRobotBatch:
-    """Many independent robots that step together; what evaluation runs."""
+    """Many independent robots that step together, used by evaluation."""
 
     def __init__(self) -> None:
-        """No robot yet."""
+        """Start without robots."""
         self._states = jnp.zeros((0, dynamics.STATE_DIM))
 
     def reset(self, reset_seeds: np.ndarray) -> np.ndarray:
@@ -27,7 +27,7 @@ class PointRobotBatch:
         return np.asarray(dynamics.observe(self._states))
 
     def step(self, actions: np.ndarray) -> tuple[dynamics.Step, np.ndarray]:
-        """Step every robot with `[B, 2]` actions, and observe; one that has ended goes on."""
+        """Step every robot with `[B, 2]` actions, also those whose episode has ended."""
         result, observations = _step_and_observe(self._states, jnp.asarray(actions))
         self._states = result.state
         return result, np.asarray(observations)
@@ -119,7 +119,7 @@ SUITE = Suite(
     title="PointRobot",
     make=make,
     results=(
-        # No cost: it is a sum of depths in hazards, over a limit that means nothing here.
+        # No normalised cost: costs are sums of depths in hazards, for which no limit is meaningful.
         Result("normalised reward", "normalised_reward"),
         Result("violating steps", "violating_steps", NOT_NEGATIVE),
         Result("episodes with a violation", "violated", SHARE),

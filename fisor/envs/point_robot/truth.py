@@ -1,4 +1,4 @@
-"""The true feasible region of `PointRobot`: the oracles that the learned one is measured against.
+"""The true feasible region of `PointRobot`: the oracles that the learned one is compared with.
 
 Braking fully is part of a safest manoeuvre. Turning is bounded in angle per time and not per
 distance, so whatever path a robot can follow, it can follow more slowly; braking fully, it covers
@@ -16,12 +16,12 @@ import numpy as np
 
 from fisor.envs.point_robot import dynamics
 
-SEGMENT_STEPS = 10  # 0.5 s; halving it changes less than 1 % of the states, which a test holds
+SEGMENT_STEPS = 10  # 0.5 s; halving it changes less than 1 % of the states, as a test checks
 TURNS = (-1.0, 0.0, 1.0)
 
 
 def braking_actions(states: jax.Array, turns: jax.Array) -> jax.Array:
-    """Brake fully, to a stand and no further, and turn.
+    """Brake fully, to a standstill and no further, and turn.
 
     Args:
         states: `[..., 4]`.
@@ -50,7 +50,7 @@ def brake_and_turn(states: jax.Array, turns: jax.Array) -> tuple[jax.Array, jax.
 
 
 class _Way(NamedTuple):
-    """Where manoeuvres have led so far, each field `[B, ...]`."""
+    """The state of manoeuvres so far, each field `[B, ...]`."""
 
     states: jax.Array
     worst: jax.Array
@@ -79,7 +79,7 @@ def _least_violation(
     states: jax.Array, segments: int, segment_steps: int, turns: tuple[float, ...]
 ) -> jax.Array:
     ways = _start(states)
-    for _ in range(segments):  # each way branches into one for each turn
+    for _ in range(segments):  # each manoeuvre branches into one per turn
         ways = jax.tree.map(lambda x: jnp.concatenate([x] * len(turns)), ways)
         of_each = jnp.repeat(jnp.asarray(turns), ways.worst.size // len(turns))
         ways = _follow(ways, jnp.broadcast_to(of_each, (segment_steps, ways.worst.size)))
