@@ -27,6 +27,9 @@ CHANGES = {
     "gamma": ({"gamma": 0.98}, BELOW_CRITICS),
     "product_precision": ({"product_precision": "bfloat16"}, BELOW_CRITICS),
     "seeds": ({"seeds": 1}, BELOW_CRITICS),
+    "size": ({"size": "quick"}, BELOW_CRITICS),
+    "a size's value": ({"sizes": {"paper": {"policy_batch_size": 8}}}, BELOW_POLICY),
+    "another size": ({"sizes": {"quick": {"hidden_units": 9}}}, set()),
     "M": ({"M": 1}, BELOW_FEASIBILITY | {"label@PointRobot"}),
     # Wherever a file comes from, it is the same.
     "dataset_hosts": ({"dataset_hosts": ["http://mirror.example.org/"]}, set()),

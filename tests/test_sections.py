@@ -15,8 +15,8 @@ from fisor.config.checking import checked
 from fisor.config.data import AcquireStage, ConvertStage, LabelStage
 from fisor.config.evaluation import EvaluationStage
 from fisor.config.feasibility import FeasibilityStage
-from fisor.config.files import OVERRIDABLE, check, load_task, without_effect
-from fisor.config.layers import overrides_in_words
+from fisor.config.files import OVERRIDABLE, SIZED, check, load_task, without_effect
+from fisor.config.layers import BASELINES, overrides_in_words
 from fisor.config.params import Params
 from fisor.config.policy import PolicyStage
 from fisor.config.reward import RewardStage
@@ -195,6 +195,9 @@ def test_dvc_tracks_exactly_what_a_stage_is_told(stage: str, schemas: list[type[
     keys, of_task = set(), set()
     for schema in schemas:
         keys |= set(schema.names_from_params()) & set(Params.names())
+        if schema.OVERRIDES in {section.OVERRIDES for section in SIZED}:
+            keys |= {f"sizes.${{size}}.{name}" for name in schema.names_by_task()}
+        keys |= {f"sizes.${{size}}.{BASELINES}"} if schema.OVERRIDES == BASELINES else set()
         of_task |= set(schema.names()) & set(Task.names()) - {"name"}
         of_task |= {f"overrides.{schema.OVERRIDES}"} if schema.OVERRIDES else set()
         keys |= {f"methods.${{item.method}}.{schema.METHOD_PART}"} if schema.METHOD_PART else set()

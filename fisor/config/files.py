@@ -8,7 +8,7 @@ from fisor.config.acting import Acting
 from fisor.config.checking import checked
 from fisor.config.evaluation import Evaluation
 from fisor.config.feasibility import Feasibility
-from fisor.config.layers import PARAMS, TASKS, task_entry
+from fisor.config.layers import BASELINES, PARAMS, TASKS, of_size, read_params, task_entry
 from fisor.config.params import Params
 from fisor.config.policy import Policy
 from fisor.config.reward import Reward
@@ -22,7 +22,8 @@ from fisor.errors import InputError
 # own parameters (tau, gamma, ...) are set in params.yaml only, so that `dvc exp run -S tau=0.8` has
 # an effect on every task.
 OVERRIDABLE = {schema.OVERRIDES: schema for schema in (Feasibility, Reward, Policy, Evaluation)}
-BASELINES = "baselines"  # key of the overrides for all baselines
+# Sections whose values a size sets: the same keys that a task may override.
+SIZED = Feasibility, Reward, Policy
 Schemas = tuple[type[Section], type[Section]]  # of training and of acting
 POLICY: Schemas = (Policy, Acting)
 
@@ -39,7 +40,18 @@ def load_params(path: str | Path = PARAMS) -> Params:
     Raises:
         InputError: a key (named) is unknown, missing, of another type or out of range.
     """
-    return checked(Params, read_yaml(path), path, say="parameter")
+    values = read_params(path)
+    params = checked(Params, values, path, say="parameter")
+    keys = {name for schema in SIZED for name in schema.names_by_task()}
+    for size, entry in params.sizes.items():
+        if odd := sorted(keys ^ (entry.keys() - {BASELINES})):
+            state = "is missing" if odd[0] in keys else "is unknown"
+            raise InputError(
+                f"{path}: `sizes.{size}.{odd[0]}` {state}; a size has: {', '.join(sorted(keys))}"
+            )
+        if not isinstance(entry.get(BASELINES), Mapping):
+            raise InputError(f"{path}: `sizes.{size}.{BASELINES}` must hold `key: value` lines")
+    return params
 
 
 def load_task(name: str, path: str | Path = TASKS) -> Task:
@@ -77,7 +89,7 @@ def check(
     Raises:
         InputError: a key is unknown or missing, or a value is of another type or out of range.
     """
-    params, values = load_params(params_path), read_yaml(params_path)
+    params, values = load_params(params_path), read_params(params_path)
     if unknown := [method for method in params.baselines if method not in baselines]:
         known = ", ".join(baselines)
         raise InputError(f"{params_path}: there is no baseline `{unknown[0]}`; there are: {known}")
@@ -92,8 +104,15 @@ def check(
             address = f"methods.{method}.{schema.METHOD_PART}"
             own = params.methods[method][schema.METHOD_PART]
             below = {name: values[name] for name in schema.names_from_params()}
-            complete[method, schema] = _over(schema, below, own, allowed, params_path, address)
+            entry = _over(schema, below, own, allowed, params_path, address)
+            of_its_size, address = of_size(schema, values), f"sizes.{params.size}.{BASELINES}"
+            complete[method, schema] = _over(
+                schema, entry, of_its_size, of_its_size, params_path, address
+            )
     sizes = {name for train, _ in schemas.values() for name in train.names_by_task()}
+    if schemas:
+        layer, address = params.sizes[params.size][BASELINES], f"sizes.{params.size}.{BASELINES}"
+        _refuse_unknown(layer, sizes, params_path, address)
     for name in params.run:
         task = load_task(name, tasks_path)
         check_overrides(task, values, tasks_path)

@@ -1,4 +1,4 @@
-"""The parameters of a stage: params.yaml, then the method's entry, then the task's overrides.
+"""The parameters of a stage: params.yaml with its size, the method's entry, the task's overrides.
 
 Later values take precedence. They are not checked here: stage `code` has checked the files
 (`fisor.config.files`), with a library that is not needed on a machine that only trains.
@@ -17,6 +17,43 @@ from fisor.errors import InputError
 Schema = TypeVar("Schema", bound=Section)
 
 PARAMS, TASKS = "params.yaml", "tasks.yaml"
+BASELINES = "baselines"  # in a size, and in a task's overrides: for all of them
+
+
+def read_params(path: str | Path = PARAMS) -> dict[str, Any]:
+    """params.yaml, with the values of its `size` for its keys that are null.
+
+    Raises:
+        InputError: the file is no YAML mapping, or there is no such size.
+    """
+    params = read_yaml(path)
+    size = sized(params, path)
+    return params | {k: v for k, v in size.items() if k in params and params[k] is None}
+
+
+def sized(params: Mapping[str, Any], path: str | Path = PARAMS) -> Mapping[str, Any]:
+    """The values of the size in use.
+
+    Raises:
+        InputError: there is no such size.
+    """
+    for name in ("size", "sizes"):
+        if name not in params:
+            raise InputError(f"{path}: parameter `{name}` is missing")
+    size, sizes = params["size"], params["sizes"]
+    entry = sizes.get(size) if isinstance(sizes, Mapping) and isinstance(size, str) else None
+    if not isinstance(entry, Mapping):
+        known = ", ".join(map(str, sizes)) if isinstance(sizes, Mapping) else "none"
+        raise InputError(f"{path}: `sizes` has no size {size!r}; it has: {known}")
+    return entry
+
+
+def of_size(schema: type[Section], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of the size in use for a baseline's section."""
+    if schema.OVERRIDES != BASELINES:
+        return {}
+    values = sized(params).get(BASELINES, {})
+    return {name: values[name] for name in schema.names_by_task() if name in values}
 
 
 def task_entry(name: str, table: Mapping[str, Any], path: str | Path = TASKS) -> Mapping[str, Any]:
@@ -64,10 +101,11 @@ def load(
     Raises:
         InputError: there is no such task or method, or a key is unknown or missing.
     """
-    params, entry = read_yaml(params_path), task_entry(task, read_yaml(tasks_path), tasks_path)
+    params, entry = read_params(params_path), task_entry(task, read_yaml(tasks_path), tasks_path)
     values = {name: params[name] for name in schema.names_from_params() if name in params}
     if schema.METHOD_PART:
         values |= method_part(params, method, schema.METHOD_PART, params_path)
+    values |= of_size(schema, params)
     values |= overridden(schema, entry)
     facts = {**entry, "name": task, "method": method}
     values |= {name: facts[name] for name in schema.names() if name in facts}

@@ -22,6 +22,9 @@ class Experiment(Section):
         baselines: methods with a training of their own.
         methods: training and acting parameters of each policy and baseline.
         dataset_hosts: hosts of DSRL's files, in the order in which they are tried.
+        size: name of the size in use.
+        sizes: name -> value of each key that is null in params.yaml, and, under `baselines`, values
+            for all baselines.
     """
 
     run: tuple[str, ...] = setting(min_length=1)
@@ -29,6 +32,8 @@ class Experiment(Section):
     baselines: tuple[str, ...] = setting()
     methods: Mapping[str, Mapping[str, Mapping[str, Any]]] = setting()
     dataset_hosts: tuple[str, ...] = setting(min_length=1)
+    size: str = setting()
+    sizes: Mapping[str, Mapping[str, Any]] = setting()
 
     def __post_init__(self) -> None:
         """Reject lists and entries that contradict each other."""

@@ -1,0 +1,102 @@
+"""Sizes by name: what `size` gives, what lies over it, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from project import ROOT, edit_yaml
+
+from fisor.baselines import bc
+from fisor.config.feasibility import FeasibilityStage
+from fisor.config.files import check, load_params
+from fisor.config.layers import load
+from fisor.config.policy import PolicyStage
+from fisor.errors import InputError
+from fisor.methods import BASELINE_SCHEMAS
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """The repository's params.yaml and tasks.yaml, to be changed."""
+    for name in ("params.yaml", "tasks.yaml"):
+        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    return tmp_path / "params.yaml", tmp_path / "tasks.yaml"
+
+
+def entry_of(size: str) -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["sizes"][size]
+
+
+@pytest.mark.parametrize("size", ["paper", "quick"])
+def test_a_size_fills_what_is_null(size: str, files: tuple[Path, Path]) -> None:
+    """On a task without overrides, in every stage, by the numbers in the file itself."""
+    edit_yaml(files[0], {"size": size})
+    known = entry_of(size)
+    for schema in (FeasibilityStage, PolicyStage):
+        section = load(schema, "BallRun", "FISOR", *files)
+        for name in set(schema.names()) & known.keys():
+            assert getattr(section, name) == known[name], name
+    assert load_params(files[0]).hidden_units == known["hidden_units"]
+
+
+def test_a_value_in_params_wins_over_the_size(files: tuple[Path, Path]) -> None:
+    """As `dvc exp run -S size=quick -S hidden_units=128` sets it."""
+    edit_yaml(files[0], {"size": "quick", "hidden_units": 128})
+    section = load(FeasibilityStage, "BallRun", "", *files)
+    assert (section.hidden_units, section.training_steps) == (128, 20000)
+
+
+def test_a_tasks_overrides_win_over_the_size(files: tuple[Path, Path]) -> None:
+    edit_yaml(files[0], {"size": "quick"})
+    edit_yaml(files[1], {"BallRun": {"overrides": {"feasibility": {"training_steps": 7}}}})
+    assert load(FeasibilityStage, "BallRun", "", *files).training_steps == 7
+
+
+def test_a_size_changes_baselines_where_it_says_so(files: tuple[Path, Path]) -> None:
+    """Their own entries stand under `paper`, which changes none."""
+    own = yaml.safe_load(files[0].read_text())["methods"]["BC"]["train"]
+    paper = load(bc.Config, "BallRun", "BC", *files)
+    assert {name: getattr(paper, name) for name in own} == own
+    edit_yaml(files[0], {"size": "quick"})
+    quick = load(bc.Config, "BallRun", "BC", *files)
+    changed = {**own, **{k: v for k, v in entry_of("quick")["baselines"].items() if k in own}}
+    assert {name: getattr(quick, name) for name in own} == changed
+    assert quick.training_steps < paper.training_steps
+
+
+WRONG = {
+    "unknown size": ({"size": "huge"}, "`sizes` has no size 'huge'; it has: paper, quick"),
+    "no name": ({"size": 3}, "`sizes` has no size 3"),
+    "no mapping": ({"sizes": {"quick": 5}, "size": "quick"}, "`sizes` has no size 'quick'"),
+    "unknown key": ({"sizes": {"quick": {"speed": 1}}}, "`sizes.quick.speed` is unknown"),
+    "wrong value": ({"sizes": {"paper": {"hidden_units": 0}}}, "`hidden_units`"),
+    "no baselines": ({"sizes": {"quick": {"baselines": 3}}}, "`sizes.quick.baselines` must hold"),
+    "unknown key of baselines": (
+        {"sizes": {"paper": {"baselines": {"speed": 1}}}, "baselines": ["BC"]},
+        "`sizes.paper.baselines.speed` cannot be set",
+    ),
+    "wrong value of baselines": (
+        {"sizes": {"paper": {"baselines": {"hidden_units": -1}}}, "baselines": ["BC"]},
+        "`sizes.paper.baselines.hidden_units`",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_size_is_refused(name: str, files: tuple[Path, Path]) -> None:
+    """The message names the file, the key and what there is."""
+    change, message = WRONG[name]
+    edit_yaml(files[0], change)
+    with pytest.raises(InputError) as refused:
+        check(BASELINE_SCHEMAS, *files)
+    assert str(files[0]) in str(refused.value)
+    assert message in str(refused.value)
+
+
+def test_a_size_lacks_no_key(files: tuple[Path, Path]) -> None:
+    values = yaml.safe_load(files[0].read_text())
+    del values["sizes"]["quick"]["hidden_units"]
+    files[0].write_text(yaml.safe_dump(values))
+    with pytest.raises(InputError, match=r"`sizes.quick.hidden_units` is missing; a size has: "):
+        load_params(files[0])
