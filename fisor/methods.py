@@ -17,6 +17,10 @@ METHODS = {
     FISOR: "fisor.policies.agent",
     "BC": "fisor.baselines.bc",
     "DiffusionBC": "fisor.baselines.diffusion_bc",
+    "BC-P": "fisor.baselines.bc_p",
+    "BC-L": "fisor.baselines.bc_l",
+    "RC-TD3BC": "fisor.baselines.rc_td3bc",
+    "Saute-TD3BC": "fisor.baselines.saute_td3bc",
 }
 
 

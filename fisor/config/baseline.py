@@ -51,19 +51,28 @@ class NetworkTraining(BaselineTraining):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CriticTraining(NetworkTraining):
+class ActorCriticTraining(NetworkTraining):
     """Further parameters of baselines with action values; `learning_rate` is the critics'.
 
     Attributes:
         actor_learning_rate: learning rate of the policy.
         gamma: discount.
         soft_update: update rate of the target networks, per step.
-        reward_scale: factor by which rewards are multiplied.
     """
 
     actor_learning_rate: float = setting(gt=0, lt=1, by_task=True)
     gamma: float = setting(gt=0, lt=1)
     soft_update: float = setting(gt=0, lt=1, by_task=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CriticTraining(ActorCriticTraining):
+    """What those with values of the reward have beside that.
+
+    Attributes:
+        reward_scale: rewards are multiplied by it.
+    """
+
     reward_scale: float = setting(gt=0)
 
 
