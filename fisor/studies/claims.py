@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from fisor.compare.revision import RegionTruths, Revision, region_truths
 from fisor.errors import InputError
 from fisor.evaluation import regions
 from fisor.evaluation.intervals import LEVEL
-from fisor.report.revision import RegionTruths, Revision, region_truths
 
 RULE = (
     "Seen: the 95 % interval of the difference lies wholly on the claimed side of 0. Opposite "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from fisor.compare.revision import Revision, experiment_commits, region_truths
 from fisor.config.files import load_task, without_effect
 from fisor.envs.suites import suite_of
 from fisor.envs.truth import Truth
@@ -14,7 +15,6 @@ from fisor.hardware import processor
 from fisor.outputs import atomic_directory
 from fisor.report.plane import region_rows
 from fisor.report.report import figure_2_episodes
-from fisor.report.revision import Revision, experiment_commits, region_truths
 from fisor.studies import claims, pictures, tables
 from fisor.studies.running import Failure
 from fisor.studies.study import Experiment, Study, described

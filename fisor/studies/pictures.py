@@ -15,7 +15,7 @@ from fisor.config.yaml_files import shown_value
 from fisor.envs.truth import Plane
 from fisor.report import plane as planes
 from fisor.report import plots
-from fisor.report.plots import COLOURS
+from fisor.report.colours import COLOURS
 from fisor.studies.study import Study
 
 PANEL_INCHES = 2.7

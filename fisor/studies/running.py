@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import yaml
 from tqdm import tqdm
 
+from fisor.compare.revision import experiment_commits, git
 from fisor.config.yaml_files import read_yaml, shown_value
 from fisor.errors import InputError
 from fisor.methods import BASELINES
-from fisor.report.revision import experiment_commits, git
 from fisor.studies.study import Experiment
 
 CODE = Path("data/code")  # what each stage computes with
