@@ -21,8 +21,8 @@ LEGEND = (
     "tables below have the means; the intervals are in each task's section and in "
     "[results.csv](results.csv). **Bold**: safe by the mean. ★: the safe one of highest reward. "
     f"{COLLECTED}: on data that stage `acquire` collected, not on DSRL's. The paper's figures are "
-    "those of its Tables 1 and 6, on DSRL's data. Averages are over the tasks that all methods were "
-    "run on; tasks that the paper lacks do not count where others are there.\n"
+    "those of its Tables 1 and 6, on DSRL's data. Averages are over the paper's tasks that all "
+    "methods were run on; over all, where none is the paper's.\n"
 )
 
 
