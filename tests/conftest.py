@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import project
 import pytest
 from configured import section
 from dsrl_host import Server, dataset
+from plain_study import plain_study
 from project import ROOT
 from raw_dataset import fields
 
@@ -23,6 +25,7 @@ from fisor.config.task import Task
 from fisor.data.conversion import convert
 from fisor.data.hdf5 import write_hdf5
 from fisor.data.transitions import Transitions
+from fisor.studies.study import Study
 from stages import command
 
 # All tests share one, and so do the stages that they run in copies of the project.
@@ -158,6 +161,12 @@ def converted(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return run
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Callable[..., Study]:
+    """A function (changes) -> the plain study with those keys changed; None leaves one out."""
+    return partial(plain_study, tmp_path)
 
 
 # Left to the end, one of the longest files would run alone. README's is after others, since it

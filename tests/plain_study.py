@@ -1,4 +1,4 @@
-"""A study's file, written for a test."""
+"""A study's file without anything special, to be changed."""
 
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ PLAIN: dict[str, Any] = {
 }
 
 
-def written_study(folder: Path, **changes: Any) -> Study:
-    """The plain study with those keys changed; None leaves one out."""
-    values = {key: value for key, value in (PLAIN | changes).items() if value is not None}
+def plain_study(folder: Path, **changes: Any) -> Study:
+    """The plain study with the given keys changed, written and loaded; None leaves a key out."""
+    values = {k: v for k, v in (PLAIN | changes).items() if v is not None}
     path = folder / "plain.yaml"
     path.write_text(yaml.safe_dump(values, sort_keys=False))
     return load_study(path)

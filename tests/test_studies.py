@@ -3,13 +3,11 @@
 import itertools
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from plain_study import written_study
 from project import PACKAGES, ROOT, checked, edit_yaml
 
 from fisor.config.files import check
@@ -19,12 +17,6 @@ from fisor.studies import running
 from fisor.studies.study import Experiment, Study, load_study
 
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Callable[..., Study]:
-    """A function (changes) -> the plain study with those keys changed; None leaves one out."""
-    return partial(written_study, tmp_path)
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

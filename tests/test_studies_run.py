@@ -108,7 +108,7 @@ def test_a_study_of_methods_trains_each_once(project: Path) -> None:
     checked(project, "git", "add", "--all")
     checked(project, "git", "commit", "--quiet", "--message", "A study of methods")
     checked(project, sys.executable, "-m", "fisor.studies", "studies/methods.yaml")
-    log = project / ".cache/studies/methods-PointRobot-method=BC-again-batch_size=8.log"
+    log = project / ".cache/studies/methods-PointRobot-method=BC_again-batch_size=8.log"
     ran = re.findall(r"Running stage '([^']+)'", log.read_text())
     assert ran == [
         *("code", "code_baseline@BC-again", "train_baseline@PointRobot-BC-again"),
@@ -118,7 +118,7 @@ def test_a_study_of_methods_trains_each_once(project: Path) -> None:
     assert "methods.BC-again.train.batch_size = 8" in page
     table = pl.read_csv(project / "reports/studies/methods/table.csv")
     assert table["state"].to_list() == ["done"] * 4
-    with Revision(project, "methods-PointRobot-method=BC-again-batch_size=8") as revision:
+    with Revision(project, "methods-PointRobot-method=BC_again-batch_size=8") as revision:
         assert revision.params["methods"]["BC-again"]["train"]["batch_size"] == 8
         assert "batch_size=8" not in revision.params["methods"]
 

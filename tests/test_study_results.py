@@ -1,25 +1,16 @@
-"""What a study shows: its table, its figure, its claims."""
+"""What a study writes: its table, its figure, and what it says of the paper's claims."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from plain_study import written_study
 
 from fisor.errors import InputError
 from fisor.studies import claims, pictures, tables
 from fisor.studies.study import Study
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Callable[..., Study]:
-    """A function (changes) -> the plain study with those keys changed; None leaves one out."""
-    return partial(written_study, tmp_path)
-
 
 METRICS = {
     "PointRobot": {
