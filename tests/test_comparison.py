@@ -10,11 +10,12 @@ import pytest
 import yaml
 from project import checked
 
+from fisor.compare import comparison
+from fisor.compare.revision import Revision, resolve
 from fisor.envs.truth import Slice
 from fisor.errors import InputError
 from fisor.evaluation import regions
-from fisor.report import comparison, plane
-from fisor.report.revision import Revision, resolve
+from fisor.report import plane
 
 
 def figure(mean: float | None, low: float | None, high: float | None) -> dict[str, float | None]:

@@ -79,6 +79,11 @@ REFUSED = {
     "grid": ({"grid": {"tau": 0.8}}, "`grid.tau` must be a valid array"),
     "long grid": ({"grid": {"tau": [1], "N": [1], "T": [1]}}, "a `grid` of one or two"),
     "paper": ({"paper": "nowhere.csv"}, "which is not there"),
+    "only_safe": ({"only_safe": "FISOR"}, "`only_safe` names `FISOR`"),
+    "no cost": (
+        {"figure": "reward_against_cost", "columns": ["normalised_reward"]},
+        "`normalised_cost` or `violating_steps` among `columns`",
+    ),
     "claim": ({"figure": "claims"}, "belong together"),
     "measure": (
         {"figure": "claims", "claims": [dict(claim="x", measure="y", lower="a", higher="b")]},

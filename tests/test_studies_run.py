@@ -1,12 +1,16 @@
 """A study on the project in small: run, failed, gone on with, compared."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from project import ROOT, checked, edit_yaml, run, small_copy
+
+from fisor.compare.revision import Revision
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +46,8 @@ def test_a_study_runs_fails_goes_on_and_is_compared(project: Path) -> None:
     for n in (2, 3):
         assert f"small-PointRobot-N={n}: done" in first.stderr
     assert "small-PointRobot-N=0: FAILED" in first.stderr
+    assert "small-PointRobot-N=3 (3 of 3): evaluate@PointRobot-FISOR\n" in first.stderr
+    assert re.search(r"^2 of 3 in \d+ min, about \d+ min left$", first.stderr, re.MULTILINE)
     assert "`N` must be greater than or equal to 1, not 0" in first.stderr  # of the log
     page = project / "reports/studies/small"
     assert "python -m fisor.studies studies/small.yaml" in (page / "README.md").read_text()
@@ -73,6 +79,48 @@ def test_a_study_runs_fails_goes_on_and_is_compared(project: Path) -> None:
     for picture in ("curves", "feasible_regions"):
         file = project / "compared/PointRobot" / f"{picture}.png"
         assert file.read_bytes().startswith(b"\x89PNG")
+
+
+METHODS = """
+title: Methods
+reproduces: Table 1
+about: A baseline with a hyphen in its name.
+tasks: [PointRobot]
+variants:
+  FISOR: {}
+  BC-again, 8 rows: {method: BC-again, methods.BC-again.train.batch_size: 8}
+columns: [normalised_reward, violating_steps]
+figure: reward_against_cost
+"""
+
+
+def test_a_study_of_methods_trains_each_once(project: Path) -> None:
+    """A baseline's experiment runs its own stages and the report; a hyphen in a key is no matter.
+
+    The critics are FISOR's of the experiment before; its policy and evaluation are not run.
+    """
+    methods, first = project / "fisor/methods.py", "METHODS = {\n"
+    line = '    "BC-again": "fisor.baselines.bc",\n'
+    methods.write_text(methods.read_text().replace(first, first + line))
+    entry = yaml.safe_load((project / "params.yaml").read_text())["methods"]["BC"]
+    edit_yaml(project / "params.yaml", {"methods": {"BC-again": entry}})
+    (project / "studies/methods.yaml").write_text(METHODS)
+    checked(project, "git", "add", "--all")
+    checked(project, "git", "commit", "--quiet", "--message", "A study of methods")
+    checked(project, sys.executable, "-m", "fisor.studies", "studies/methods.yaml")
+    log = project / ".cache/studies/methods-PointRobot-method=BC_again-batch_size=8.log"
+    ran = re.findall(r"Running stage '([^']+)'", log.read_text())
+    assert ran == [
+        *("code", "code_baseline@BC-again", "train_baseline@PointRobot-BC-again"),
+        *("evaluate_baseline@PointRobot-BC-again", "report"),
+    ]
+    page = (project / "reports/studies/methods/README.md").read_text()
+    assert "methods.BC-again.train.batch_size = 8" in page
+    table = pl.read_csv(project / "reports/studies/methods/table.csv")
+    assert table["state"].to_list() == ["done"] * 4
+    with Revision(project, "methods-PointRobot-method=BC_again-batch_size=8") as revision:
+        assert revision.params["methods"]["BC-again"]["train"]["batch_size"] == 8
+        assert "batch_size=8" not in revision.params["methods"]
 
 
 @pytest.mark.parametrize(

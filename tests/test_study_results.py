@@ -26,7 +26,7 @@ METRICS = {
 def test_table_of_tasks_has_the_papers_figures_beside_ours(
     study: Callable[..., Study], tmp_path: Path
 ) -> None:
-    """Rows of ours, of a failed experiment, and of a task that only the paper has."""
+    """Rows of ours, of a failed experiment, and of a task that only the paper has: not run."""
     (tmp_path / "paper.csv").write_text(
         "# Table 2\ntask,variant,normalised_reward,normalised_cost\n"
         "PointRobot,FISOR,0.45,0.03\nAntRun,FISOR,0.3,\n"
@@ -36,20 +36,63 @@ def test_table_of_tasks_has_the_papers_figures_beside_ours(
     fisor, without = made.experiments((), {})
     long = tables.long_table(made, [fisor, without], {fisor.name: METRICS})
     assert long.rows() == [
-        ("PointRobot", "FISOR", "normalised_reward", 0.5, 0.4, 0.6, 0.45),
-        ("PointRobot", "FISOR", "normalised_cost", 2.0, None, None, 0.03),
-        ("PointRobot", "w/o HJ", "normalised_reward", None, None, None, None),
-        ("PointRobot", "w/o HJ", "normalised_cost", None, None, None, None),
-        ("AntRun", "FISOR", "normalised_reward", None, None, None, 0.3),
+        ("PointRobot", "FISOR", "normalised_reward", "done", 0.5, 0.4, 0.6, 0.45),
+        ("PointRobot", "FISOR", "normalised_cost", "done", 2.0, None, None, 0.03),
+        ("PointRobot", "w/o HJ", "normalised_reward", "failed", None, None, None, None),
+        ("PointRobot", "w/o HJ", "normalised_cost", "failed", None, None, None, None),
+        ("AntRun", "FISOR", "normalised_reward", "not run", None, None, None, 0.3),
+        ("AntRun", "FISOR", "normalised_cost", "not run", None, None, None, None),
     ]
-    heading, _, ours, papers = tables.study_table(made, [without], long).splitlines()
+    heading, _, ours, papers = tables.study_table(made, long).splitlines()
     assert heading.startswith("| task | FISOR: normalised reward | FISOR: normalised cost | w/o HJ")
     assert ours == (
         "| PointRobot | 0.500 [0.400, 0.600] | 2.000 | failed | failed | 0.45 | 0.03 | – | – |"
     )
-    assert papers == "| AntRun | – | – | – | – | 0.30 | – | – | – |"
+    assert papers == "| AntRun | not run | not run | not run | not run | 0.30 | – | – | – |"
     pictures.bars(tmp_path / "bars.png", made, long)  # with holes in it
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_study_of_methods(study: Callable[..., Study], tmp_path: Path) -> None:
+    """A row for each method; the paper's file names methods; only tasks that were run.
+
+    A column of which nothing is known is left out, and the claim is checked on the costs.
+    """
+    (tmp_path / "paper").mkdir()
+    (tmp_path / "paper/table.csv").write_text(
+        "task,method,normalised_reward,normalised_cost\n"
+        "BallRun,BC,0.67,11.38\nBallRun,FISOR,0.18,0\nCarRun,FISOR,0.73,0.14\n"
+    )
+    made = study(
+        **{"grid": None, "tasks": ["BallRun"], "figure": "reward_against_cost"},
+        variants={"BC": {"method": "BC"}, "FISOR": {}},
+        columns=["normalised_reward", "normalised_cost", "violation_from_feasible_starts"],
+        paper="paper/table.csv",
+        only_safe="FISOR",
+    )
+    cloning, fisor = made.experiments((), {})
+
+    def metrics(method: str, cost: dict[str, float | None]) -> dict[str, Any]:
+        reward = {"mean": 0.5, "low": 0.4, "high": 0.6}
+        return {"BallRun": {method: {"normalised_reward": reward, "normalised_cost": cost}}}
+
+    found = {
+        cloning.name: metrics("BC", {"mean": 9.0, "low": 8.0, "high": 10.0}),
+        fisor.name: metrics("FISOR", {"mean": 0.0, "low": None, "high": None}),
+    }
+    long = tables.long_table(made, [cloning, fisor], found)
+    assert tables.study_table(made, long).splitlines() == [
+        "| task | variant | normalised reward | paper's normalised reward | normalised cost | "
+        "paper's normalised cost |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| BallRun | BC | 0.500 [0.400, 0.600] | 0.67 | 9.000 [8.000, 10.000] | 11.38 |",
+        "| BallRun | FISOR | 0.500 [0.400, 0.600] | 0.18 | 0.000 | 0.00 |",
+    ]
+    assert "**seen**, on the 1 task" in tables.only_safe_in_words("FISOR", long)
+    assert tables.only_safe_in_words("FISOR", long.filter(variant="FISOR")) == ""
+    estimates = tables.estimates_of(long, "BallRun")
+    assert estimates["BC"]["normalised_cost"] == (9, 8, 10)
+    assert np.isnan(estimates["FISOR"]["normalised_cost"].low)
 
 
 def test_table_of_variants_and_lines(study: Callable[..., Study], tmp_path: Path) -> None:
@@ -57,7 +100,7 @@ def test_table_of_variants_and_lines(study: Callable[..., Study], tmp_path: Path
     made = study(columns=["normalised_reward", "mean_intersection_over_union"])
     experiments = made.experiments((), {})
     long = tables.long_table(made, experiments, {e.name: METRICS for e in experiments[:3]})
-    lines = tables.study_table(made, experiments[3:], long).splitlines()
+    lines = tables.study_table(made, long).splitlines()
     assert lines[2] == "| PointRobot | tau = 0.8, N = 1 | 0.500 [0.400, 0.600] | 0.900 |"
     assert lines[5] == "| PointRobot | tau = 0.9, N = 16 | failed | failed |"
     pictures.lines(tmp_path / "lines.png", made, long)

@@ -1,1 +1,1 @@
-"""The report: tables, pictures, metrics; and two experiments compared."""
+"""The report: tables, pictures, metrics."""

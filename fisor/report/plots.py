@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
-BLUE, RED = "#4c86bd", "#d1495b"
-COLOURS = ("#4c86bd", "#d98c3f", "#59a859", "#c8433c", "#8068a8", "#7a5c46")
+from fisor.report.colours import BLUE, COLOURS, RED
+
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,

@@ -16,47 +16,72 @@ from fisor.envs.suites import SUITES, suite_of
 from fisor.envs.truth import Truth
 from fisor.evaluation import regions
 from fisor.outputs import atomic_directory
-from fisor.report import data_card, plane, plots
+from fisor.report import benchmark, data_card, plane, plots, safety
+from fisor.report.paper import papers_scores
 from fisor.report.results import Results
+from fisor.report.scatter import caption, points_of, reward_against_cost
 from fisor.report.tables import (
+    COST,
+    NONE,
+    NOT_RUN,
+    REWARD,
+    Scored,
     as_json,
     markdown,
-    method_estimates,
-    papers_figures,
+    scored,
     shown,
-    suite_section,
 )
+
+PICTURE = "reward_against_cost.png"
 
 
 def write_report(reports: Path, tasks: Sequence[Results]) -> None:
     """Write everything under `reports`.
 
     Args:
-        reports: the folder of metrics.json, report.md, figures/ and curves/.
-        tasks: the results to show.
+        reports: the folder of metrics.json, report.md, results.csv, figures/ and curves/.
+        tasks: the results to show, all of the same methods.
 
     Raises:
         InputError: a result is missing.
     """
     metrics: dict[str, Any] = {}
     sections = ["# Report\n", _legend()]
+    figures_of = {results.task.name: scored(results) for results in tasks}
+    # PointRobot has no normalised cost; its own section has more to say.
+    with_cost = [s for s in figures_of.values() if COST in next(iter(s.estimates.values()))]
+    averages = []
     for suite in SUITES:
-        members = [results for results in tasks if results.task.suite == suite]
-        # Where the truth is known, a task's own section has more to say than the paper's table.
-        if members and suite_of(members[0].task).truth is None:
-            averages, section = suite_section(members)
-            metrics.setdefault("suite_averages", {})[suite] = averages
-            sections.append(section)
+        members = [s for s in with_cost if s.task.suite == suite]
+        if not members:
+            continue
+        averages.append(benchmark.averages_of(members))
+        sections.append(benchmark.suite_section(members, averages[-1]))
+        of_methods = {m: as_json(figures) for m, figures in averages[-1].estimates.items()}
+        metrics.setdefault("suite_averages", {})[suite] = of_methods
     with (
         atomic_directory(reports / "figures") as figures,
         atomic_directory(reports / "curves") as curves,
     ):
+        overall = ["## All tasks\n"]
+        if with_cost:
+            metrics["safe_tasks"], text = benchmark.overall_section(with_cost)
+            overall.append(text)
+        if len(next(iter(figures_of.values())).methods) > 1:
+            panels = [points_of(s.task.name, s.estimates) for s in figures_of.values()]
+            reward_against_cost(figures / PICTURE, panels)
+            overall.append(f"![Reward against cost](figures/{PICTURE})\n\n{caption(panels)}")
+        if len(overall) > 1:
+            sections[2:2] = overall
         for results in tasks:
             name = results.task.name
             (figures / name).mkdir()
             (curves / name).mkdir()
-            metrics[name], section = _task_section(results, figures, curves)
+            metrics[name], section = _task_section(results, figures_of[name], figures, curves)
             sections.append(section)
+    benchmark.results_table(list(figures_of.values()), averages).write_csv(
+        reports / "results.csv", float_precision=4
+    )
     text = json.dumps(_rounded(metrics), indent=2, allow_nan=False) + "\n"
     (reports / "metrics.json").write_text(text, encoding="utf-8")
     (reports / "report.md").write_text("\n".join(sections), encoding="utf-8")
@@ -74,7 +99,9 @@ def _legend() -> str:
     )
 
 
-def _task_section(results: Results, figures: Path, curves: Path) -> tuple[dict[str, Any], str]:
+def _task_section(
+    results: Results, numbers: Scored, figures: Path, curves: Path
+) -> tuple[dict[str, Any], str]:
     task, suite = results.task, suite_of(results.task)
     picture = f"{task.name}/dataset.png"
     card, text = data_card.section(task, results.labels, figures / picture, f"figures/{picture}")
@@ -86,15 +113,14 @@ def _task_section(results: Results, figures: Path, curves: Path) -> tuple[dict[s
             "Without Hamilton-Jacobi reachability: what is called V_h below is the cost value V_c, "
             f"feasible where it is at most {critic.config['threshold']:g}.\n"
         )
-    rows = []
-    for method in results.rollouts:
-        estimates = method_estimates(results.episodes(method), suite.results)
-        metrics[method] = as_json(estimates)
-        rows.append({"method": method} | {name: shown(e) for name, e in estimates.items()})
-    parts.append(markdown(pl.DataFrame(rows)))
+    metrics |= {method: as_json(estimates) for method, estimates in numbers.estimates.items()}
+    parts.append(markdown(_results_table(numbers)))
     if suite.truth is None:
         metrics["source"] = data_card.source(task)
-        metrics["papers_FISOR"] = papers_figures(task)
+        papers = papers_scores().get(task.name, {})
+        for method in numbers.methods:
+            if method in papers:
+                metrics[f"papers_{method}"] = dict(zip((REWARD, COST), papers[method], strict=True))
     else:
         metrics["feasible_region"], text = _region_section(
             results, suite.truth, critic, figures / task.name
@@ -123,6 +149,27 @@ def _task_section(results: Results, figures: Path, curves: Path) -> tuple[dict[s
     )
     parts.append(_made_on(results.hardware()))
     return metrics, "\n".join(parts)
+
+
+def _results_table(numbers: Scored) -> pl.DataFrame:
+    """A row for each method, with its intervals, and the paper's scores beside them."""
+    suite, papers = suite_of(numbers.task), papers_scores().get(numbers.task.name, {})
+    names = [result.name for result in suite.results]
+    compared = any(method in papers for method in numbers.methods)
+    rows = []
+    for method in numbers.methods:
+        estimates = numbers.estimates.get(method)
+        if estimates is None:
+            row = dict.fromkeys(names, NOT_RUN)
+        else:
+            row = dict(zip(names, map(shown, estimates.values()), strict=True))
+        if "normalised cost" in names:
+            row["by the interval"] = safety.verdict(estimates[COST]) if estimates else NOT_RUN
+        if compared:
+            scores = papers.get(method)
+            row["paper: reward / cost"] = f"{scores[0]:.2f} / {scores[1]:.2f}" if scores else NONE
+        rows.append({"method": method} | row)
+    return pl.DataFrame(rows)
 
 
 def _made_on(hardware: Mapping[str, str]) -> str:
@@ -171,7 +218,7 @@ def _region_section(
         f"$V_c - {critic.config['threshold']:g}$" if cost_value else "$V_h$",
     )
     trajectories = []
-    for method in results.rollouts:
+    for method in results.ran:
         episodes = results.episodes(method).filter(pl.col("seed") == 0)
         picture = f"trajectories_{method}.png"
         plane.trajectories(figures / picture, truth.plane, *figure_2_episodes(episodes))
@@ -179,6 +226,9 @@ def _region_section(
             f"![Trajectories of {method}](figures/{results.task.name}/{picture})\n\n"
             f"*Trajectories of {method}'s first seed.*\n\n"
         )
+    if others := trajectories[1:]:
+        folded = "<details>\n<summary>Trajectories of the other methods</summary>\n\n"
+        trajectories[1:] = [folded, *others, "</details>\n\n"]
     text = (
         f"![Feasible region](figures/{results.task.name}/feasible_region.png)\n\n"
         "*(a) The task, (b) where the data is, and the learned feasible region against the true "

@@ -34,6 +34,19 @@ class Results(NamedTuple):
     logs: Path
     rollouts: Mapping[str, Path]
 
+    @property
+    def ran(self) -> tuple[str, ...]:
+        """The methods that have run: all, in a report that `dvc repro` makes.
+
+        Raises:
+            InputError: none has.
+        """
+        found = tuple(method for method, path in self.rollouts.items() if path.exists())
+        if not found:
+            path = next(iter(self.rollouts.values()), self.logs)
+            raise InputError(f"{path}: there is no such file; `dvc repro` makes it")
+        return found
+
     def curves(self) -> Iterator[tuple[Path, str, str]]:
         """Each training curve: its file, its column, and what it is."""
         for stage, value in CRITICS.items():
@@ -41,7 +54,7 @@ class Results(NamedTuple):
             yield file, "v_mean", f"mean of {value}"
             yield file, "v_loss", f"loss of {value}"
             yield file, "q_loss", f"loss of {value.replace('V', 'Q')}"
-        for method in self.rollouts:
+        for method in self.ran:
             file = self.logs / method / CURVE
             for column in pl.read_csv(file, n_rows=0).columns:
                 if column.endswith("_loss"):
@@ -51,20 +64,13 @@ class Results(NamedTuple):
         """Stage, or method and what was done to it, -> the machine that did it."""
         made_on = {
             name: (self.logs / name / HARDWARE).read_text(encoding="utf-8").strip()
-            for name in (*CRITICS, *self.rollouts)
+            for name in (*CRITICS, *self.ran)
         }
-        for method, path in self.rollouts.items():
-            metadata = pq.read_schema(path).metadata or {}
+        for method in self.ran:
+            metadata = pq.read_schema(self.rollouts[method]).metadata or {}
             made_on[f"evaluation of {method}"] = metadata[KEY.encode()].decode()
         return made_on
 
     def episodes(self, method: str) -> pl.DataFrame:
-        """The episodes of a method, one row each.
-
-        Raises:
-            InputError: there is no such file.
-        """
-        path = self.rollouts[method]
-        if not path.exists():
-            raise InputError(f"{path}: there is no such file; `dvc repro` makes it")
-        return pl.read_parquet(path)
+        """The episodes of a method that has run, one row each."""
+        return pl.read_parquet(self.rollouts[method])

@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from fisor.compare.revision import RegionTruths, Revision, region_truths
 from fisor.errors import InputError
 from fisor.evaluation import regions
 from fisor.evaluation.intervals import LEVEL
-from fisor.report.revision import RegionTruths, Revision, region_truths
+from fisor.report.safety import NOT_SEEN, OPPOSITE, SEEN
 
 RULE = (
     "Seen: the 95 % interval of the difference lies wholly on the claimed side of 0. Opposite "
@@ -31,8 +32,8 @@ class Difference(NamedTuple):
     def verdict(self) -> str:
         """Whether the difference, of what should be higher minus lower, is above 0."""
         if self.low > 0:
-            return "seen"
-        return "opposite seen" if self.high < 0 else "not seen"
+            return SEEN
+        return OPPOSITE if self.high < 0 else NOT_SEEN
 
 
 def paired_difference(higher: np.ndarray, lower: np.ndarray) -> Difference:

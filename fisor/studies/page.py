@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from fisor.compare.revision import Revision, experiment_commits, region_truths
 from fisor.config.files import load_task, without_effect
 from fisor.envs.suites import suite_of
 from fisor.envs.truth import Truth
@@ -14,9 +15,9 @@ from fisor.hardware import processor
 from fisor.outputs import atomic_directory
 from fisor.report.plane import region_rows
 from fisor.report.report import figure_2_episodes
-from fisor.report.revision import Revision, experiment_commits, region_truths
+from fisor.report.scatter import points_of, reward_against_cost
 from fisor.studies import claims, pictures, tables
-from fisor.studies.running import Failure
+from fisor.studies.process import Failure
 from fisor.studies.study import Experiment, Study, described
 
 OF_TRUTH = ("regions", "trajectories", "claims")  # figures that need the plane and its truth
@@ -102,6 +103,11 @@ def _table_and_figure(
         pictures.bars(picture, study, long)
     elif study.figure == "lines":
         pictures.lines(picture, study, long)
+    elif study.figure == "reward_against_cost":
+        tasks = long["task"].unique(maintain_order=True)
+        of_tasks = {task: tables.estimates_of(long, task) for task in tasks}
+        panels = [points_of(task, found) for task, found in of_tasks.items() if found]
+        reward_against_cost(picture, panels)
     elif study.figure == "regions":
         truths = region_truths(_truth(revisions, finished))
         learned = {
@@ -115,8 +121,10 @@ def _table_and_figure(
         }
         episodes = {label: figure_2_episodes(rows) for label, rows in first.items()}
         pictures.trajectory_rows(picture, _truth(revisions, finished).plane, episodes)
-    failed = [e for e in experiments if e.name not in revisions]
-    return tables.study_table(study, failed, long)
+    table = tables.study_table(study, long)
+    if study.only_safe is not None and (claim := tables.only_safe_in_words(study.only_safe, long)):
+        table += f"\n{claim}"
+    return table
 
 
 def _truth(revisions: Mapping[str, Revision], finished: Sequence[Experiment]) -> Truth:

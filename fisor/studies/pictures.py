@@ -15,17 +15,19 @@ from fisor.config.yaml_files import shown_value
 from fisor.envs.truth import Plane
 from fisor.report import plane as planes
 from fisor.report import plots
-from fisor.report.plots import COLOURS
+from fisor.report.colours import COLOURS, method_styles
+from fisor.report.safety import NOT_SEEN, OPPOSITE, SAFE_BELOW, SEEN
+from fisor.report.tables import NONE
 from fisor.studies.study import Study
+from fisor.studies.tables import DONE, known_figures
 
 PANEL_INCHES = 2.7
-SAFE_COST = 1.0
 
 
 def _title(axes: Axes, column: str) -> None:
     axes.set_title(column.replace("_", " "))
     if column == "normalised_cost":
-        axes.axhline(SAFE_COST, color="black", lw=0.9, ls="--", zorder=1)
+        axes.axhline(SAFE_BELOW, color="black", lw=0.9, ls="--", zorder=1)
     elif column == "normalised_reward":
         axes.axhline(0, color="grey", lw=0.6, zorder=1)
 
@@ -38,63 +40,64 @@ def _errors(rows: pl.DataFrame) -> np.ndarray:
 
 
 def bars(path: Path, study: Study, long: pl.DataFrame) -> None:
-    """One panel per column: each task's variants side by side, the paper's figures as marks.
+    """A bar for each variant, by its name; the paper's figures as marks.
 
     Args:
-        path: the picture to make.
-        study: whose variants and columns.
+        path: the picture to make: one column of panels per figure, one row per task.
+        study: whose variants and columns; a bar has its method's colour.
         long: from `fisor.studies.tables.long_table`.
     """
     tasks = long["task"].unique(maintain_order=True).to_list()
-    variants = list(study.points)
-    width = 0.8 / len(variants)
-    inches = max(3.2, 0.9 + 0.28 * len(tasks) * (len(variants) + 1))
-    # Panels of many tasks stand one above the other.
-    wide = inches > 5
+    figures, variants = known_figures(study, long), list(study.points)
+    styles = method_styles([study.method_of(variant) for variant in variants])
+    colours = {variant: styles[study.method_of(variant)].colour for variant in variants}
+    names = 0.5 + 0.07 * max(map(len, variants))  # inches
+    height = 0.7 + (0.35 + 0.23 * len(variants)) * len(tasks)
     with mpl.rc_context(plots.STYLE):
-        count = len(study.columns)
-        shape = (count, 1) if wide else (1, count)
-        size = (inches, 2.3 * count + 0.5) if wide else (inches * count, 2.9)
-        figure = Figure(figsize=size)
-        panels = figure.subplots(*shape, squeeze=False).ravel()
-        for axes, column in zip(panels, study.columns, strict=True):
-            _title(axes, column)
-            for place, variant in enumerate(variants):
-                rows = long.filter(figure=column, variant=variant)
-                at = {row["task"]: row for row in rows.to_dicts()}
-                x = np.arange(len(tasks)) + (place - (len(variants) - 1) / 2) * width
-                colour = COLOURS[place % len(COLOURS)]
-                ours = rows.filter(pl.col("mean").is_not_null())
-                where = [x[tasks.index(task)] for task in ours["task"]]
-                axes.bar(where, ours["mean"], 0.9 * width, color=colour, alpha=0.85, zorder=2)
-                axes.errorbar(
-                    where, ours["mean"], _errors(ours), fmt="none", ecolor="black",
-                    elinewidth=1, capsize=2, zorder=3,
-                )  # fmt: skip
-                papers = [at.get(task, {}).get("paper") for task in tasks]
-                known = [i for i, value in enumerate(papers) if value is not None]
-                axes.plot(
-                    x[known], [papers[i] for i in known], "D", ms=4, mfc="white", mec=colour,
-                    zorder=4, clip_on=False, in_layout=False,
-                )  # fmt: skip
-            axes.set_xticks(
-                range(len(tasks)), tasks, rotation=30 if len(tasks) > 3 else 0,
-                ha="right" if len(tasks) > 3 else "center",
-            )  # fmt: skip
-            axes.margins(y=0.1)
-        handles: list[Any] = [
-            mpl.patches.Patch(color=COLOURS[i % len(COLOURS)], alpha=0.85, label=variant)
-            for i, variant in enumerate(variants)
-        ]
+        figure = Figure(figsize=(names + PANEL_INCHES * len(figures), height))
+        panels = figure.subplots(len(tasks), len(figures), squeeze=False, sharey=True, sharex="col")
+        for column, name in enumerate(figures):
+            panels[0, column].set_title(name.replace("_", " "))
+            for task, axes in zip(tasks, panels[:, column], strict=True):
+                _bars(axes, long.filter(figure=name, task=task), colours)
+                if name == "normalised_cost":
+                    axes.axvline(SAFE_BELOW, color="black", lw=0.9, ls="--", zorder=1)
+        for task, axes in zip(tasks, panels[:, 0], strict=True):
+            axes.set_yticks(range(len(variants)), variants)
+            axes.set_ylim(len(variants) - 0.5, -0.5)
+            if len(tasks) > 1:
+                axes.set_ylabel(task)
         if long["paper"].is_not_null().any():
-            label = "the paper's"
-            handles.append(
-                Line2D([], [], ls="", marker="D", ms=4, mfc="white", mec="black", label=label)
-            )
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=min(len(handles), 4 if wide else 3)
-        )
+            mark = Line2D([], [], ls="", marker="D", ms=4, mfc="white", mec="black")
+            figure.legend([mark], ["the paper's"], loc="outside lower center")
         plots.save(figure, path)
+
+
+def _bars(axes: Axes, rows: pl.DataFrame, colours: Mapping[str, str]) -> None:
+    """The bars of one task and figure, in the order of `colours`."""
+    place = {variant: y for y, variant in enumerate(colours)}
+    ours, papers = (rows.filter(pl.col(c).is_not_null()) for c in ("mean", "paper"))
+    y = [place[variant] for variant in ours["variant"]]
+    colour = [colours[variant] for variant in ours["variant"]]
+    axes.barh(y, ours["mean"], 0.75, color=colour, alpha=0.7, zorder=2)
+    axes.errorbar(
+        ours["mean"], y, xerr=_errors(ours), fmt="none", ecolor="black", elinewidth=1, capsize=2,
+        zorder=3,
+    )  # fmt: skip
+    for variant, value in zip(papers["variant"], papers["paper"], strict=True):
+        axes.plot(
+            value, place[variant], "D", ms=4, mfc="white", mec=colours[variant], zorder=4,
+            clip_on=False, in_layout=False,
+        )  # fmt: skip
+    empty = rows.filter(pl.col("mean").is_null() & pl.col("paper").is_null())
+    for variant, state in zip(empty["variant"], empty["state"], strict=True):
+        axes.annotate(
+            NONE if state == DONE else state, (0, place[variant]), (4, 0), color="grey",
+            va="center", fontsize=8, textcoords="offset points",
+        )  # fmt: skip
+    axes.axvline(0, color="black", lw=0.8, zorder=3)
+    axes.margins(x=0.06)
+    axes.tick_params(axis="y", length=0)
 
 
 def lines(path: Path, study: Study, long: pl.DataFrame) -> None:
@@ -178,7 +181,7 @@ def claim_intervals(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         rows: from `fisor.studies.claims.checked_claims`.
     """
     rows = [row for row in rows if row["difference"] is not None]
-    colours = {"seen": COLOURS[2], "not seen": "grey", "opposite seen": COLOURS[3]}
+    colours = {SEEN: COLOURS[2], NOT_SEEN: "grey", OPPOSITE: COLOURS[3]}
     with mpl.rc_context(plots.STYLE):
         figure = Figure(figsize=(8.6, 0.85 * len(rows) + 0.9))
         panels = figure.subplots(max(len(rows), 1), 1, squeeze=False).ravel()

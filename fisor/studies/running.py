@@ -7,8 +7,6 @@ on with its next stage.
 
 import copy
 import hashlib
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,27 +18,15 @@ from typing import Any, NamedTuple
 import yaml
 from tqdm import tqdm
 
+from fisor.compare.revision import experiment_commits, git
 from fisor.config.yaml_files import read_yaml, shown_value
 from fisor.errors import InputError
 from fisor.methods import BASELINES
-from fisor.report.revision import experiment_commits, git
+from fisor.studies.process import Failure, Stages, run_module
 from fisor.studies.study import Experiment
 
 CODE = Path("data/code")  # what each stage computes with
 LOGS = Path(".cache/studies")  # what each experiment printed
-LOG_LINES = 12
-
-
-class Failure(NamedTuple):
-    """An experiment that failed.
-
-    Attributes:
-        log: where what it printed is.
-        tail: the last lines of that.
-    """
-
-    log: Path
-    tail: str
 
 
 class Setting(NamedTuple):
@@ -93,7 +79,7 @@ def code_now(repository: Path, methods: Iterable[str]) -> dict[str, str]:
             *(("code_baseline", "--method", m) for m in methods if m in BASELINES),
         ]
         for stage, *method in commands:
-            failure = _python(repository, folder / "log", f"stages.{stage}", *method, *options)
+            failure = run_module(repository, folder / "log", f"stages.{stage}", *method, *options)
             if failure is not None:
                 raise InputError(failure.tail)
         return {str(path.relative_to(folder)): _md5(path) for path in folder.rglob("*.json")}
@@ -186,22 +172,23 @@ def run(
     with tqdm(total=len(missing), disable=None, unit="experiment") as bar:
         for over, experiment in enumerate(missing, 1):
             name = experiment.name
-            bar.set_postfix_str(name)
             log = repository / LOGS / f"{name}.log"
             if head in experiment_commits(repository).get(name, {}):  # of other code or parameters
-                _python(repository, log, "dvc", "exp", "remove", "--quiet", name)
+                run_module(repository, log, "dvc", "exp", "remove", "--quiet", name)
             changes = [f"{key}={shown_value(value)}" for key, value in experiment.changes.items()]
             options = [word for change in changes for word in ("--set-param", change)]
-            failure = _python(
-                repository, log, "dvc", "exp", "run", "--temp", "--name", name, *options
-            )
+            shown = Stages(bar, f"{name} ({over} of {len(missing)})", log)
+            command = ("exp", "run", "--temp", "--name", name, *options)
+            failure = run_module(repository, log, "dvc", *command, watch=shown)
             state = "done"
             if failure is not None:
                 failed[name] = failure
                 state = f"FAILED\n{failure.tail}\n(log: {failure.log})"
-            left = (time.monotonic() - began) / 60 / over * (len(missing) - over)
+            minutes = (time.monotonic() - began) / 60
+            left = minutes / over * (len(missing) - over)
             tqdm.write(
-                f"{name}: {state}; {over} of {len(missing)}, about {left:.0f} min left",
+                f"{name}: {state}\n"
+                f"{over} of {len(missing)} in {minutes:.0f} min, about {left:.0f} min left",
                 file=sys.stderr,
             )
             bar.update()
@@ -211,23 +198,3 @@ def run(
             log = repository / LOGS / f"{experiment.name}.log"
             failed[experiment.name] = Failure(log, "it ended without its results")
     return done, failed
-
-
-def _python(repository: Path, log: Path, module: str, *arguments: str) -> Failure | None:
-    """Run a module, with this environment's programs first on PATH: stages call `python`."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    # Programs that are compiled in the temporary copy would be lost with it.
-    compiled = os.environ.get(
-        "JAX_COMPILATION_CACHE_DIR", str((repository / ".cache/jax").absolute())
-    )
-    environment = os.environ | {"PATH": path, "JAX_COMPILATION_CACHE_DIR": compiled}
-    with log.open("w") as printed:
-        finished = subprocess.run(
-            [sys.executable, "-m", module, *arguments], cwd=repository, env=environment,
-            stdout=printed, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
-    if finished.returncode == 0:
-        return None
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return Failure(log, "\n".join(lines[-LOG_LINES:]))

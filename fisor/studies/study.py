@@ -16,6 +16,8 @@ from fisor.envs.suites import SUITES, suite
 from fisor.errors import InputError
 from fisor.evaluation.regions import Agreement
 from fisor.methods import BASELINES
+from fisor.report.scatter import WITHOUT_LIMIT
+from fisor.report.tables import COST, REWARD
 from fisor.studies.claims import MEASURES
 
 NAME_LENGTH = 200  # of an experiment: it becomes a file of Git's
@@ -84,7 +86,9 @@ class Study(Section):
         grid: parameter -> its values; empty where the file names the variants itself.
         rows: what is a row of the table.
         columns: names of metrics.json, such as `normalised_reward`.
-        paper: a CSV file with the paper's figures, in the file beside it; None where it has none.
+        paper: a CSV file with the paper's figures, its path from the file on; None where it has
+            none.
+        only_safe: the variant that the paper says is the only one that is safe on every task.
         claims: what to check, for the figure `claims`.
     """
 
@@ -93,7 +97,9 @@ class Study(Section):
     reproduces: str = setting(min_length=1)
     about: str = setting(min_length=1)
     tasks: tuple[str, ...] = setting(min_length=1)
-    figure: Literal["bars", "lines", "regions", "trajectories", "claims"] = setting()
+    figure: Literal["bars", "lines", "reward_against_cost", "regions", "trajectories", "claims"] = (
+        setting()
+    )
     method: str = "FISOR"
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     variants: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
@@ -101,6 +107,7 @@ class Study(Section):
     rows: Literal["variants", "tasks"] = "variants"
     columns: tuple[str, ...] = ()
     paper: str | None = None
+    only_safe: str | None = None
     claims: tuple[Claim, ...] = ()
 
     def __post_init__(self) -> None:
@@ -113,6 +120,14 @@ class Study(Section):
             raise ValueError("`figure: lines` needs a `grid` of one or two parameters")
         if self.figure in ("bars", "lines") and not self.columns:
             raise ValueError("`columns` is missing")
+        if self.figure == "reward_against_cost" and (
+            REWARD not in self.columns or not {COST, WITHOUT_LIMIT} & set(self.columns)
+        ):
+            needed = f"`{REWARD}`, and `{COST}` or `{WITHOUT_LIMIT}`"
+            raise ValueError(f"`figure: reward_against_cost` needs {needed} among `columns`")
+        if self.only_safe is not None and self.only_safe not in self.points:
+            known = ", ".join(self.points)
+            raise ValueError(f"`only_safe` names `{self.only_safe}`; the variants are: {known}")
         if (self.figure == "claims") != bool(self.claims):
             raise ValueError("`claims` and `figure: claims` belong together")
         for column in self.columns:
@@ -126,6 +141,10 @@ class Study(Section):
                 if variant not in self.points:
                     known = ", ".join(self.points)
                     raise ValueError(f"a claim names `{variant}`; the variants are: {known}")
+
+    def method_of(self, variant: str) -> str:
+        """The method that a variant runs."""
+        return self.points[variant].get("method", self.method)
 
     @property
     def points(self) -> Mapping[str, Mapping[str, Any]]:
@@ -153,8 +172,8 @@ class Study(Section):
         """
         made: dict[str, Experiment] = {}
         for task, (variant, own) in itertools.product(tasks or self.tasks, self.points.items()):
-            own = dict(own)
-            method = own.pop("method", self.method)
+            method = self.method_of(variant)
+            own = {key: value for key, value in own.items() if key != "method"}
             named = {**({"method": method} if method != self.method else {}), **own}
             begin = [self.name, task, *(_word(c) for c in named.items() if c[0] not in changes)]
             common = [_word(change) for change in changes.items()]
@@ -197,7 +216,7 @@ def load_study(path: str | Path) -> Study:
     study = checked(Study, {**read_yaml(path), "name": path.stem}, path)
     if study.paper is None:
         return study
-    paper = path.with_name(study.paper)
+    paper = path.parent / study.paper
     if not paper.exists():
         raise InputError(f"{path}: `paper` names {paper}, which is not there")
     return dataclasses.replace(study, paper=str(paper))

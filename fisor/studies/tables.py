@@ -1,5 +1,7 @@
 """A study's table: every figure in a long CSV, and a Markdown table laid out as the paper's."""
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,15 +9,17 @@ from typing import Any
 import polars as pl
 
 from fisor.evaluation.intervals import Estimate
-from fisor.report.tables import NONE, markdown, shown
+from fisor.report import safety
+from fisor.report.tables import COST, NONE, NOT_RUN, markdown, shown
 from fisor.studies.claims import RULE
 from fisor.studies.study import Experiment, Study
 
-FAILED = "failed"
+DONE, FAILED = "done", "failed"
 LONG = {
     "task": pl.String,
     "variant": pl.String,
     "figure": pl.String,
+    "state": pl.String,
     "mean": pl.Float64,
     "low": pl.Float64,
     "high": pl.Float64,
@@ -40,10 +44,13 @@ def estimate(
 
 
 def papers_figures(study: Study) -> dict[tuple[str, str, str], float]:
-    """(task, variant, figure) -> the paper's figure, from the study's CSV file."""
+    """(task, variant, figure) -> the paper's figure, from the study's CSV file.
+
+    Its columns are task, variant and figures; of a file with methods these are the variants.
+    """
     if study.paper is None:
         return {}
-    table = pl.read_csv(study.paper, comment_prefix="#")
+    table = pl.read_csv(study.paper, comment_prefix="#").rename({"method": "variant"}, strict=False)
     figures = [name for name in table.columns if name not in ("task", "variant")]
     return {
         (row["task"], row["variant"], figure): row[figure]
@@ -58,61 +65,91 @@ def long_table(
     experiments: Sequence[Experiment],
     metrics: Mapping[str, Mapping[str, Any]],
 ) -> pl.DataFrame:
-    """A row for each task, variant and figure; no mean where the experiment failed.
+    """A row for each task, variant and figure.
 
     Args:
         study: whose columns.
         experiments: all that were asked for.
         metrics: metrics.json of those that are done, by name.
+
+    Returns:
+        Columns task, variant, figure, state (done, failed or not run), mean, low, high and paper. A
+        table with one row per task also has the paper's other tasks.
     """
     paper = papers_figures(study)
     rows = []
     for e in experiments:
+        state = DONE if e.name in metrics else FAILED
         for column in study.columns:
             mean, low, high = estimate(metrics.get(e.name, {}), e.task, e.method, column)
             papers = paper.pop((e.task, e.variant, column), None)
-            rows.append((e.task, e.variant, column, mean, low, high, papers))
-    for (task, variant, figure), value in paper.items():  # tasks of the paper that were not run
-        if figure in study.columns:
-            rows.append((task, variant, figure, None, None, None, value))
+            rows.append((e.task, e.variant, column, state, mean, low, high, papers))
+    if study.rows == "tasks":
+        others = dict.fromkeys((task, variant) for task, variant, _ in paper)
+        for (task, variant), column in itertools.product(others, study.columns):
+            papers = paper.get((task, variant, column))
+            rows.append((task, variant, column, NOT_RUN, None, None, None, papers))
     return pl.DataFrame(rows, schema=LONG, orient="row")
 
 
-def study_table(study: Study, failed: Sequence[Experiment], long: pl.DataFrame) -> str:
-    """The Markdown table, one row per task or per variant; our figures, then the paper's."""
-    without = {(e.task, e.variant) for e in failed}
+def known_figures(study: Study, long: pl.DataFrame) -> list[str]:
+    """Those of a study's columns that any experiment or the paper has; else all."""
+    known = long.filter(pl.any_horizontal(pl.col("mean", "paper").is_not_null()))["figure"]
+    return [figure for figure in study.columns if figure in set(known)] or list(study.columns)
+
+
+def study_table(study: Study, long: pl.DataFrame) -> str:
+    """The Markdown table, one row per task or per variant; ours, then the paper's."""
     cells: dict[tuple[str, str, str], str] = {}
     papers: dict[tuple[str, str, str], str] = {}
-    for task, variant, figure, mean, low, high, paper in long.rows():
+    for task, variant, figure, state, mean, low, high, paper in long.rows():
         if mean is not None:
             ours = f"{mean:.3f}" if low is None else shown(Estimate(mean, low, high))
         else:
-            ours = FAILED if (task, variant) in without else NONE
+            ours = NONE if state == DONE else state
         cells[task, variant, figure] = ours
         papers[task, variant, figure] = NONE if paper is None else f"{paper:.2f}"
     tasks, variants = _distinct(long["task"]), _distinct(long["variant"])
-    with_paper = long["paper"].is_not_null().any()
+    figures, with_paper = known_figures(study, long), long["paper"].is_not_null().any()
     rows = []
     if study.rows == "tasks":
         for task in tasks:
             row = {"task": task}
             for label, values in (("", cells), ("paper's ", papers))[: 2 if with_paper else 1]:
-                for variant in variants:
-                    for figure in study.columns:
-                        row[f"{label}{variant}: {figure}"] = values.get(
-                            (task, variant, figure), NONE
-                        )
+                missing = NONE if label else NOT_RUN
+                for variant, figure in itertools.product(variants, figures):
+                    key = f"{label}{variant}: {figure}"
+                    row[key] = values.get((task, variant, figure), missing)
             rows.append(row)
     else:
-        for task in tasks:
-            for variant in variants:
-                row = {"task": task, "variant": variant}
-                for figure in study.columns:
-                    row[figure] = cells.get((task, variant, figure), NONE)
-                    if with_paper:
-                        row[f"paper's {figure}"] = papers.get((task, variant, figure), NONE)
-                rows.append(row)
+        for task, variant in itertools.product(tasks, variants):
+            row = {"task": task, "variant": variant}
+            for figure in figures:
+                row[figure] = cells[task, variant, figure]
+                if with_paper:
+                    row[f"paper's {figure}"] = papers[task, variant, figure]
+            rows.append(row)
     return markdown(pl.DataFrame(rows))
+
+
+def estimates_of(long: pl.DataFrame, task: str) -> dict[str, dict[str, Estimate]]:
+    """Variant -> figure -> what its experiment on a task found."""
+    found: dict[str, dict[str, Estimate]] = {}
+    for row in long.filter(pl.col("mean").is_not_null(), task=task).to_dicts():
+        low, high = (math.nan if row[end] is None else row[end] for end in ("low", "high"))
+        found.setdefault(row["variant"], {})[row["figure"]] = Estimate(row["mean"], low, high)
+    return found
+
+
+def only_safe_in_words(only: str, long: pl.DataFrame) -> str:
+    """Whether a variant is the only one that is safe on every task; empty if nothing is known."""
+    costs: dict[str, dict[str, Estimate]] = {}
+    for task in _distinct(long["task"]):
+        for variant, figures in estimates_of(long, task).items():
+            if COST in figures:
+                costs.setdefault(variant, {})[task] = figures[COST]
+    claim = safety.only_safe(costs, only)
+    return safety.in_words(claim, only) if claim else ""
 
 
 def _distinct(values: pl.Series) -> list[str]:

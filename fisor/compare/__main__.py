@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from fisor.compare.comparison import write_comparison
+from fisor.compare.revision import Revision
 from fisor.errors import InputError
-from fisor.report.comparison import write_comparison
-from fisor.report.revision import Revision
 
 
 def main() -> None:

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from fisor.compare.revision import Revision, region_truths
 from fisor.config.yaml_files import shown_value
 from fisor.errors import InputError
 from fisor.evaluation.intervals import Estimate
 from fisor.outputs import atomic_directory
 from fisor.report.plane import region_rows
 from fisor.report.plots import curves_overlaid
-from fisor.report.revision import Revision, region_truths
 from fisor.report.tables import NONE, markdown, shown
 
 RULE = (

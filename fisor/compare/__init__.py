@@ -1,0 +1,1 @@
+"""What an experiment holds, and two of them side by side."""
