@@ -20,6 +20,7 @@ from fisor.config.files import OVERRIDABLE, check, load_params, load_task, witho
 from fisor.config.layers import load, overrides_in_words
 from fisor.config.params import Params
 from fisor.config.policy import PolicyStage
+from fisor.config.report import Certified
 from fisor.config.reward import RewardStage
 from fisor.config.section import Section, setting
 from fisor.config.task import Task
@@ -160,6 +161,7 @@ def test_missing_parameter_is_named(name: str, tmp_path: Path) -> None:
         ("policy_weights", 1, "'fisor', 'feasible_only', 'unconstrained' or 'imitation'"),
         ("policy", "tree", "'diffusion' or 'gaussian'"),
         ("sampler", "euler", "'ddpm' or 'dpm_solver_1'"),
+        ("acting_rule", "best", "'lowest_violation' or 'best_feasible'"),
         ("feasibility", "both", "'reachability' or 'cost_value'"),
     ],
 )
@@ -193,6 +195,10 @@ def test_mistyped_parameter_is_named(name: str, value: Any, expected: str, tmp_p
         ("feasible_clip", 0.5, "greater than or equal to 1"),
         ("policy_dropout", 1.0, "less than or equal to 0.99"),
         ("training_steps", 0, "greater than or equal to 1"),
+        ("margin", -0.1, "greater than or equal to 0"),
+        ("proposals", -1, "greater than or equal to 0"),
+        ("certificate_beta", 0, "greater than 0"),
+        ("certificate_epsilon", 1, "less than 1"),
         ("evaluation_seed", -1, "greater than or equal to 0"),
         ("evaluation_seed", 2**31, "less than or equal to 1073741824"),
     ],
@@ -419,7 +425,10 @@ def method_files(folder: Path, overrides: Any = None, **methods: Any) -> tuple[P
     """params.yaml with a variant and a baseline, and a tasks.yaml that overrides nothing else."""
     entries = {
         "FISOR": {"train": {}, "act": {}},
-        "variant": {"train": {"policy": "gaussian", "T": 3}, "act": {"N": 4}},
+        "variant": {
+            "train": {"policy": "gaussian", "T": 3},
+            "act": {"N": 4, "acting_rule": "best_feasible", "margin": 0.5},
+        },
         "Toy": TOY_ENTRY,
     }
     values = {"run": ["B"], "policies": ["FISOR", "variant"], "baselines": ["Toy"]}
@@ -433,8 +442,10 @@ def test_a_variant_changes_its_own_stages_only(tmp_path: Path) -> None:
     ours, variant = (section_of(tmp_path, PolicyStage, name) for name in ("FISOR", "variant"))
     assert (ours.policy, ours.T) == ("diffusion", 5)
     assert variant == dataclasses.replace(ours, policy="gaussian", T=3, method="variant")
-    assert section_of(tmp_path, Acting, "FISOR") == Acting(N=16, sampler="ddpm")
-    assert section_of(tmp_path, Acting, "variant") == Acting(N=4, sampler="ddpm")
+    ours, variant = (section_of(tmp_path, Acting, name) for name in ("FISOR", "variant"))
+    assert (ours.N, ours.acting_rule, ours.margin) == (16, "lowest_violation", 0.0)
+    changed = {"N": 4, "acting_rule": "best_feasible", "margin": 0.5}
+    assert variant == dataclasses.replace(ours, **changed)
 
 
 def test_a_baseline_has_its_own_parameters_beside_the_common_ones(tmp_path: Path) -> None:
@@ -455,6 +466,7 @@ def test_a_baseline_has_its_own_parameters_beside_the_common_ones(tmp_path: Path
         ("variant", "train", {"tau": 0.8}, "`methods.variant.train.tau` cannot be set there"),
         ("variant", "train", {"seeds": 1}, "`methods.variant.train.seeds` cannot be set there"),
         ("variant", "train", {"T": 0}, "`methods.variant.train.T` must be greater than or"),
+        ("variant", "act", {"margin": -1}, "`methods.variant.act.margin` must be greater than or"),
         ("variant", "act", {"N": 0}, "`methods.variant.act.N` must be greater than or equal to 1"),
         ("Toy", "train", {}, "parameter `methods.Toy.train.batch_size` is missing"),
         ("Toy", "train", {"batch_size": 2, "seeds": 1}, "`methods.Toy.train.seeds` cannot be set"),
@@ -526,3 +538,11 @@ def test_dvc_tracks_exactly_what_a_stage_is_told(stage: str, schemas: list[type[
     tasks = [key for item in listed if isinstance(item, dict) for key in item["tasks.yaml"]]
     assert sorted(key for key in listed if isinstance(key, str)) == sorted(keys)
     assert sorted(tasks) == sorted(f"${{item.task}}.{key}" for key in of_task)
+
+
+def test_dvc_tracks_what_the_report_is_told() -> None:
+    """What runs, and the certificates' parameters."""
+    what_runs = {"run", "policies", "baselines"}
+    assert set(values_of("dvc.yaml")["stages"]["report"]["params"]) == what_runs | set(
+        Certified.names()
+    )

@@ -120,7 +120,8 @@ def test_every_stage_leaves_its_output(pipeline: Path) -> None:
 def test_a_policys_folder_acts_as_it_was_evaluated(pipeline: Path) -> None:
     """`load_policy` finds what it needs in the folder, the N of the evaluation included."""
     folder = pipeline / "data/policy/PointRobot/FISOR"
-    assert json.loads((folder / "acting.json").read_text()) == {"N": 2, "sampler": "ddpm"}
+    acting = json.loads((folder / "acting.json").read_text())
+    assert (acting["N"], acting["acting_rule"]) == (2, "lowest_violation")
     code = (
         "import jax, numpy, fisor\n"
         "policy = fisor.load_policy('data/policy/PointRobot/FISOR')\n"
@@ -173,7 +174,12 @@ CHANGES = {
     "T": ({"T": 4}, BELOW_POLICY),
     "N": ({"N": 3}, {EVALUATE, "report"}),
     "sampler": ({"sampler": "dpm_solver_1"}, {EVALUATE, "report"}),
+    "acting_rule": ({"acting_rule": "best_feasible"}, {EVALUATE, "report"}),
+    "margin": ({"margin": 0.1}, {EVALUATE, "report"}),
+    "proposals": ({"proposals": 3}, {EVALUATE, "report"}),
     "episodes": ({"episodes": 10}, {EVALUATE, "report"}),
+    "certificate_beta": ({"certificate_beta": 0.01}, {"report"}),
+    "certificate_epsilon": ({"certificate_epsilon": 0.1}, {"report"}),
     # The paper's ablations: without reachability, without the infeasible part, without diffusion,
     # without a constraint, imitation (weights and experts), less data.
     "w/o HJ": ({"feasibility": "cost_value"}, BELOW_FEASIBILITY),

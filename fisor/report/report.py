@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from fisor.config.report import Certified
 from fisor.critics import trained
 from fisor.critics.trained import TrainedCritic
 from fisor.data.parquet import matrix, read_table
@@ -16,7 +17,7 @@ from fisor.envs.suites import SUITES, suite_of
 from fisor.envs.truth import Truth
 from fisor.evaluation import regions
 from fisor.outputs import atomic_directory
-from fisor.report import data_card, plane, plots
+from fisor.report import data_card, plane, plots, safety
 from fisor.report.results import Results
 from fisor.report.tables import (
     as_json,
@@ -28,12 +29,13 @@ from fisor.report.tables import (
 )
 
 
-def write_report(reports: Path, tasks: Sequence[Results]) -> None:
+def write_report(reports: Path, tasks: Sequence[Results], certified: Certified) -> None:
     """Write everything under `reports`.
 
     Args:
         reports: the folder of metrics.json, report.md, figures/ and curves/.
         tasks: the results to show.
+        certified: parameters of the certificates.
 
     Raises:
         InputError: a result is missing.
@@ -55,7 +57,7 @@ def write_report(reports: Path, tasks: Sequence[Results]) -> None:
             name = results.task.name
             (figures / name).mkdir()
             (curves / name).mkdir()
-            metrics[name], section = _task_section(results, figures, curves)
+            metrics[name], section = _task_section(results, certified, figures, curves)
             sections.append(section)
     text = json.dumps(_rounded(metrics), indent=2, allow_nan=False) + "\n"
     (reports / "metrics.json").write_text(text, encoding="utf-8")
@@ -74,7 +76,9 @@ def _legend() -> str:
     )
 
 
-def _task_section(results: Results, figures: Path, curves: Path) -> tuple[dict[str, Any], str]:
+def _task_section(
+    results: Results, certified: Certified, figures: Path, curves: Path
+) -> tuple[dict[str, Any], str]:
     task, suite = results.task, suite_of(results.task)
     picture = f"{task.name}/dataset.png"
     card, text = data_card.section(task, results.labels, figures / picture, f"figures/{picture}")
@@ -87,11 +91,15 @@ def _task_section(results: Results, figures: Path, curves: Path) -> tuple[dict[s
             f"feasible where it is at most {critic.config['threshold']:g}.\n"
         )
     rows = []
+    episodes = {method: results.episodes(method) for method in results.rollouts}
     for method in results.rollouts:
-        estimates = method_estimates(results.episodes(method), suite.results)
+        estimates = method_estimates(episodes[method], suite.results)
         metrics[method] = as_json(estimates)
         rows.append({"method": method} | {name: shown(e) for name, e in estimates.items()})
     parts.append(markdown(pl.DataFrame(rows)))
+    if suite.truth is not None:
+        parts.append(_added(metrics, "endings", safety.endings(episodes)))
+    parts.append(_added(metrics, "certificates", safety.certificates(episodes, certified)))
     if suite.truth is None:
         metrics["source"] = data_card.source(task)
         metrics["papers_FISOR"] = papers_figures(task)
@@ -123,6 +131,14 @@ def _task_section(results: Results, figures: Path, curves: Path) -> tuple[dict[s
     )
     parts.append(_made_on(results.hardware()))
     return metrics, "\n".join(parts)
+
+
+def _added(metrics: dict[str, Any], name: str, section: safety.Section) -> str:
+    """Put a section's figures to the methods' others; returns its text."""
+    figures, text = section
+    for method, of_method in figures.items():
+        metrics[method][name] = of_method
+    return text
 
 
 def _made_on(hardware: Mapping[str, str]) -> str:

@@ -31,8 +31,13 @@ def method_values(episodes: pl.DataFrame, results: Sequence[Result]) -> dict[str
         For each figure, its name with underscores, `[seeds, episodes]`; NaN where an episode does
         not count.
     """
+    safe, reached, left = pl.col("violating_steps") == 0, pl.col("reached_goal"), pl.col("left_box")
     episodes = episodes.with_columns(
-        violated=pl.col("violating_steps") > 0, never_violated=pl.col("violating_steps") == 0
+        violated=~safe,
+        never_violated=safe,
+        reached_safely=safe & reached,
+        left_safely=safe & left,
+        timed_out_safely=safe & ~reached & ~left,
     ).sort("seed", "episode")
     shape = (episodes["seed"].n_unique(), episodes["episode"].n_unique())
     feasible = episodes["truly_feasible"].fill_null(False).to_numpy()
