@@ -239,7 +239,10 @@ def test_inclusive_bounds_are_allowed(name: str, value: float, tmp_path: Path) -
         ({"policies": ["FISOR", "FISOR"]}, "policies must be a list without repeats"),
         ({"policies": ["Nope"]}, "`Nope` has no entry in methods, which has: BC, "),
         ({"policies": ["BC"], "baselines": ["BC"]}, "`BC` is both in policies and in baselines"),
-        ({"methods": {"FISOR": {"train": {}}}}, "methods.FISOR must hold `train` and `act`"),
+        (
+            {"policies": [], "methods": {"FISOR": {"train": {}}}},
+            "methods.FISOR must hold `train` and `act`",
+        ),
         ({"dataset_hosts": ["ftp://a.example.org/"]}, "must begin with http:// or https://"),
         ({"dataset_hosts": ["https://a.example.org/", "/data"]}, "not '/data'"),
     ],
@@ -311,7 +314,8 @@ def test_every_task_of_the_repository_is_right(name: str, tmp_path: Path) -> Non
     """Each entry of tasks.yaml passes its checks and fills every stage's section."""
     shutil.copy(ROOT / "tasks.yaml", tmp_path)
     baselines = list(BASELINE_SCHEMAS)
-    params = params_file(tmp_path, run=[name], policies=["FISOR", "gaussian"], baselines=baselines)
+    policies = [*values_of("params.yaml")["policies"], "gaussian"]
+    params = params_file(tmp_path, run=[name], policies=policies, baselines=baselines)
     check(BASELINE_SCHEMAS, params, tmp_path / "tasks.yaml")
     for schema in (*OF_TASK, *OF_METHOD):
         section_of(tmp_path, schema, "FISOR", name)

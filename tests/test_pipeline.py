@@ -19,6 +19,7 @@ from project import ROOT, checked, edit_yaml, run, small_copy
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 POLICY, EVALUATE = "train_policy@PointRobot-FISOR", "evaluate@PointRobot-FISOR"
 BASELINE, EVALUATE_BASELINE = "train_baseline@PointRobot-BC", "evaluate_baseline@PointRobot-BC"
+OURS = "FISOR-BF"
 FEASIBILITY, REWARD = "train_feasibility@PointRobot", "train_reward@PointRobot"
 CHAIN = {f"{stage}@PointRobot" for stage in ("acquire", "convert", "label")}
 CHAIN |= {FEASIBILITY, REWARD, POLICY, EVALUATE, "report"}
@@ -144,6 +145,20 @@ def test_a_baseline_stands_beside_fisor(with_baseline: Path) -> None:
     assert checked(with_baseline, sys.executable, "-c", code).split() == ["3", "2"]
 
 
+def test_our_variant_stands_beside_fisor(rerun: Path) -> None:
+    """Trained, evaluated by its own rule and reported by its name; FISOR's is not touched."""
+    before = json.loads((rerun / "reports/metrics.json").read_text())["PointRobot"]["FISOR"]
+    edit_yaml(rerun / "params.yaml", {"policies": ["FISOR", OURS]})
+    checked(rerun, "dvc", "repro")
+    metrics = json.loads((rerun / "reports/metrics.json").read_text())["PointRobot"]
+    assert metrics["FISOR"] == before
+    assert metrics[OURS].keys() == before.keys()
+    acting = json.loads((rerun / f"data/policy/PointRobot/{OURS}/acting.json").read_text())
+    assert acting["acting_rule"] == "best_feasible"
+    own = yaml.safe_load((rerun / "params.yaml").read_text())["methods"][OURS]["act"]
+    assert own == {name: acting[name] for name in own}
+
+
 def test_nothing_changed_runs_nothing(pipeline: Path) -> None:
     """A second `dvc repro` does nothing."""
     assert "Running stage" not in checked(pipeline, "dvc", "repro")
@@ -194,6 +209,10 @@ CHANGES = {
     "an ablation beside FISOR": (
         {"policies": ["FISOR", "gaussian"]},
         {"train_policy@PointRobot-gaussian", "evaluate@PointRobot-gaussian", "report"},
+    ),
+    "our variant beside FISOR": (
+        {"policies": ["FISOR", OURS]},
+        {f"train_policy@PointRobot-{OURS}", f"evaluate@PointRobot-{OURS}", "report"},
     ),
     "a baseline beside FISOR": (
         {"baselines": ["BC"]},
