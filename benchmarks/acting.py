@@ -27,10 +27,11 @@ def fresh_policy(
 
     def of_seed(key: jax.Array) -> PolicyParams:
         score: Any = network.init_params(key, observation_dim)
-        return PolicyParams(score, *critic.init_params(key, observation_dim, action_dim))
+        q, v = critic.init_params(key, observation_dim, action_dim)
+        return PolicyParams(score, q_h=q, v_h=v, q_r=q)
 
     stacked = jax.vmap(of_seed)(jax.random.split(jax.random.key(0), params.seeds))
-    return PolicyNetworks(network, diffusion.schedule(params.T), critic), stacked
+    return PolicyNetworks(network, diffusion.schedule(params.T), critic, critic), stacked
 
 
 def measure(params: Params, observation_dim: int, rounds: int) -> list[dict[str, Any]]:

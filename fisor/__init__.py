@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["load_policy"]
+__all__ = ["load_policy", "monitor"]
 
 
 def __getattr__(name: str) -> Any:
@@ -11,4 +11,8 @@ def __getattr__(name: str) -> Any:
         from fisor.agents import load_policy
 
         return load_policy
+    if name == "monitor":  # needs gymnasium, which `fisor` does not require
+        from fisor.monitoring import monitor
+
+        return monitor
     raise AttributeError(f"module 'fisor' has no attribute {name!r}")

@@ -51,6 +51,8 @@ class Agent(NamedTuple):
             Consumes the key.
         feasible_value: (params of one seed, observations `[B, obs_dim]`) -> V_h `[B]`; None for a
             method that has none.
+        feasible_action_value: (params of one seed, observations `[B, obs_dim]`, actions
+            `[B, action_dim]`) -> Q_h `[B]`; None likewise.
     """
 
     params: Any
@@ -58,6 +60,7 @@ class Agent(NamedTuple):
     initial_memory: Callable[[], Any]
     act: Callable[[Any, Any, Step, Array], tuple[Array, Any]]
     feasible_value: Callable[[Any, Array], Array] | None = None
+    feasible_action_value: Callable[[Any, Array, Array], Array] | None = None
 
     @property
     def seeds(self) -> int:
@@ -104,6 +107,14 @@ class Policy:
         self._params = jax.tree.map(lambda stacked: stacked[seed], agent.params)
         self._act = jax.jit(jax.vmap(agent.act, in_axes=(None, 0, 0, 0)))
         self._feasible_value = agent.feasible_value and jax.jit(agent.feasible_value)
+        self._feasible_action_value = agent.feasible_action_value and jax.jit(
+            agent.feasible_action_value
+        )
+
+    @property
+    def action_dim(self) -> int:
+        """Entries of an action."""
+        return self._agent.action_dim
 
     def initial_memory(self, episodes: int) -> Any:
         """The memory before the first step of `episodes` episodes, for `step`."""
@@ -152,9 +163,29 @@ class Policy:
         Raises:
             TypeError: the policy's method learns no feasible value.
         """
-        if self._feasible_value is None:
-            raise TypeError("this policy's method learns no feasible value")
+        self.refuse_without_feasible_value()
+        assert self._feasible_value is not None
         return self._feasible_value(self._params, jnp.asarray(observations, jnp.float32))
+
+    def feasible_action_value(
+        self, observations: np.ndarray | Array, actions: np.ndarray | Array
+    ) -> Array:
+        """Q_h of any actions `[B, action_dim]` in states of observations `[B, obs_dim]`, `[B]`.
+
+        At most 0 means that the action keeps to the feasible region.
+
+        Raises:
+            TypeError: the policy's method learns no feasible value.
+        """
+        self.refuse_without_feasible_value()
+        assert self._feasible_action_value is not None
+        rows = (jnp.asarray(rows, jnp.float32) for rows in (observations, actions))
+        return self._feasible_action_value(self._params, *rows)
+
+    def refuse_without_feasible_value(self) -> None:
+        """Raise `TypeError` if the policy's method learns no feasible values."""
+        if self._feasible_value is None or self._feasible_action_value is None:
+            raise TypeError("this policy's method learns no feasible value")
 
 
 def load_policy(directory: str | Path, seed: int = 0, **acting: Any) -> Policy:

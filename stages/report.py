@@ -12,7 +12,8 @@ def main(data: str, reports: str) -> None:
     """Write the report of the tasks and methods that params.yaml names."""
     params = load_params()
     methods = (*params.policies, *params.baselines)
-    write_report(Path(reports), [results(Path(data), task, methods) for task in params.run])
+    tasks = [results(Path(data), task, methods) for task in params.run]
+    write_report(Path(reports), tasks, params)
 
 
 def results(data: Path, name: str, methods: tuple[str, ...]) -> Results:

@@ -39,7 +39,8 @@ def main(
     )
     with atomic_directory(out) as directory:
         checkpoint_config = regression.checkpoint_config(settings, data) | {"agent": FISOR}
-        stored.save(directory, states.score_average, feasibility_critic, checkpoint_config)
+        critics = feasibility_critic, reward_critic
+        stored.save(directory, states.score_average, *critics, checkpoint_config)
     write_log(log, curve)
     shutil.rmtree(unfinished, ignore_errors=True)
 

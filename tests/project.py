@@ -20,6 +20,7 @@ TRAINING_STAGES = ("train_feasibility", "train_reward", "train_policy", "train_b
 # Sizes at which every stage does its real work in a second or two.
 SMALL_BASELINE = {"hidden_units": 8, "policy_units": 8, "policy_blocks": 1, "training_steps": 4}
 SMALL_PARAMS = {
+    "policies": ["FISOR"],
     "seeds": 2,
     "log_every_updates": 2,
     "N": 2,

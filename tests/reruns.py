@@ -10,6 +10,7 @@ from dvc.repo import Repo
 from project import checked
 
 POLICY, EVALUATE = "train_policy@PointRobot-FISOR", "evaluate@PointRobot-FISOR"
+OURS = "FISOR-BF"
 BASELINE, EVALUATE_BASELINE = "train_baseline@PointRobot-BC", "evaluate_baseline@PointRobot-BC"
 FEASIBILITY, REWARD = "train_feasibility@PointRobot", "train_reward@PointRobot"
 CHAIN = {f"{stage}@PointRobot" for stage in ("acquire", "convert", "label")}

@@ -50,7 +50,7 @@ def rollouts(observations: bool) -> Rollouts:
     """Two seeds, two episodes, four steps at most.
 
     Seed 0: episode 0 ends by step 2 at the goal; episode 1 violates in steps 2 and 4.
-    Seed 1: episode 0 violates in its only step; episode 1 in its last.
+    Seed 1: episode 0 violates in its only step, by which it leaves the box; episode 1 in its last.
     """
     rewards = np.zeros((4, 2, 2), np.float32)
     rewards[:2, 0, 0] = [0.5, 1.5]
@@ -68,6 +68,7 @@ def rollouts(observations: bool) -> Rollouts:
         costs=costs,
         lengths=lengths,
         reached_goal=np.array([[True, False], [False, False]]),
+        left_box=np.array([[False, False], [True, False]]),
         observations=seen if observations else None,
         start_observations=np.array([[1, 2, 3], [4, 5, 6]], np.float32),
     )
@@ -75,7 +76,8 @@ def rollouts(observations: bool) -> Rollouts:
 
 def table(task: EvaluationStage, observations: bool = False) -> pa.Table:
     seeds, feasible = np.array([100, 101]), np.array([True, False])
-    return episode_table(rollouts(observations), task, seeds, feasible)
+    values = np.array([[-0.5, 0.25], [-0.75, 0.0]], np.float32)
+    return episode_table(rollouts(observations), task, seeds, feasible, values)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,8 @@ def table(task: EvaluationStage, observations: bool = False) -> pa.Table:
         ("first_violation", [None, 2, 1, 4]),
         ("truly_feasible", [True, False, True, False]),
         ("reached_goal", [True, False, False, False]),
+        ("left_box", [False, False, True, False]),
+        ("start_feasible_value", [-0.5, 0.25, -0.75, 0.0]),
     ],
 )
 def test_episode_table_by_hand(column: str, expected: list, task: EvaluationStage) -> None:
@@ -121,7 +125,7 @@ def test_sums_are_exact_in_float64(task: EvaluationStage) -> None:
     rewards = np.ones((5, 2, 2), np.float32)
     rewards[0] = 2.0**24
     returns = episode_table(
-        big._replace(rewards=rewards, costs=rewards), task, np.arange(2), np.ones(2, bool)
+        big._replace(rewards=rewards, costs=rewards), task, np.arange(2), None, None
     )
     assert returns["return"].to_pylist() == [2.0**24 + 4] * 4
     assert returns["cost"].to_pylist() == [2.0**24 + 4] * 4

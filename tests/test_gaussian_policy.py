@@ -1,5 +1,6 @@
 """The Gaussian policy: its likelihood, its training, its draws, and acting when read back."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from configured import section
 from oracles import drawn_params, twins
 from scipy.stats import norm
 
@@ -153,7 +155,8 @@ def folder(
     network = regression.policy_network(2, params)
     score = drawn_params(lambda key: network.init_params(key, 3), seed=3, seeds=2)
     config = regression.checkpoint_config(params, rows) | {"agent": "FISOR"}
-    stored.save(folder / "policy", score, trained.load(folder / "critic"), config)
+    critic = trained.load(folder / "critic")
+    stored.save(folder / "policy", score, critic, critic, config)
     return folder / "policy"
 
 
@@ -170,7 +173,7 @@ def test_the_safest_draw_acts(folder: Path, random_transitions: Callable[..., Tr
     drawn = np.asarray(gaussian.sample(networks.score, params.score, repeated, key))
     q_h = twins(params.q_h, repeated, drawn).max(0).reshape(10, 6)
     expected = drawn.reshape(10, 6, 2)[np.arange(10), q_h.argmin(1)]
-    acting = Acting(N=6, sampler="ddpm")
+    acting = section(Acting, N=6)
     actions = agent.act(networks, params, observations, key, acting)
     np.testing.assert_allclose(actions, expected, rtol=1e-5, atol=1e-6)
     assert len(set(q_h.argmin(1))) > 1
@@ -181,4 +184,4 @@ def test_a_policy_of_an_unknown_kind_is_refused(folder: Path, tmp_path: Path) ->
     config = json.loads((folder / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"policy": "tree"}))
     with pytest.raises(InputError, match=r"config\.json: `policy` must be .* not 'tree'"):
-        load_agent(tmp_path, {"N": 1, "sampler": "ddpm"})
+        load_agent(tmp_path, dataclasses.asdict(section(Acting)))

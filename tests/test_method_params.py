@@ -44,7 +44,10 @@ def method_files(folder: Path, overrides: Any = None, **methods: Any) -> tuple[P
     """params.yaml with a variant and a baseline, and a tasks.yaml that overrides nothing else."""
     entries = {
         "FISOR": {"train": {}, "act": {}},
-        "variant": {"train": {"policy": "gaussian", "T": 3}, "act": {"N": 4}},
+        "variant": {
+            "train": {"policy": "gaussian", "T": 3},
+            "act": {"N": 4, "acting_rule": "best_feasible", "margin": 0.5},
+        },
         "Toy": TOY_ENTRY,
     }
     values = {"run": ["B"], "policies": ["FISOR", "variant"], "baselines": ["Toy"]}
@@ -58,8 +61,10 @@ def test_a_variant_changes_its_own_stages_only(tmp_path: Path) -> None:
     ours, variant = (section_of(tmp_path, PolicyStage, name) for name in ("FISOR", "variant"))
     assert (ours.policy, ours.T) == ("diffusion", 5)
     assert variant == dataclasses.replace(ours, policy="gaussian", T=3, method="variant")
-    assert section_of(tmp_path, Acting, "FISOR") == Acting(N=16, sampler="ddpm")
-    assert section_of(tmp_path, Acting, "variant") == Acting(N=4, sampler="ddpm")
+    ours, variant = (section_of(tmp_path, Acting, name) for name in ("FISOR", "variant"))
+    assert (ours.N, ours.acting_rule, ours.margin) == (16, "lowest_violation", 0.0)
+    changed = {"N": 4, "acting_rule": "best_feasible", "margin": 0.5}
+    assert variant == dataclasses.replace(ours, **changed)
 
 
 def test_a_baseline_has_its_own_parameters_beside_the_common_ones(tmp_path: Path) -> None:
@@ -80,6 +85,7 @@ def test_a_baseline_has_its_own_parameters_beside_the_common_ones(tmp_path: Path
         ("variant", "train", {"tau": 0.8}, "`methods.variant.train.tau` cannot be set there"),
         ("variant", "train", {"seeds": 1}, "`methods.variant.train.seeds` cannot be set there"),
         ("variant", "train", {"T": 0}, "`methods.variant.train.T` must be greater than or"),
+        ("variant", "act", {"margin": -1}, "`methods.variant.act.margin` must be greater than or"),
         ("variant", "act", {"N": 0}, "`methods.variant.act.N` must be greater than or equal to 1"),
         ("Toy", "train", {}, "parameter `methods.Toy.train.batch_size` is missing"),
         ("Toy", "train", {"batch_size": 2, "seeds": 1}, "`methods.Toy.train.seeds` cannot be set"),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from project import checked, edit_yaml, run, small_copy
-from reruns import EVALUATE
+from reruns import EVALUATE, OURS
 
 # Outputs ------------------------------------------------------------------------------------------
 
@@ -31,13 +32,28 @@ def test_every_stage_leaves_its_output(pipeline: Path) -> None:
 def test_a_policys_folder_acts_as_it_was_evaluated(pipeline: Path) -> None:
     """`load_policy` finds what it needs in the folder, the N of the evaluation included."""
     folder = pipeline / "data/policy/PointRobot/FISOR"
-    assert json.loads((folder / "acting.json").read_text()) == {"N": 2, "sampler": "ddpm"}
+    acting = json.loads((folder / "acting.json").read_text())
+    assert (acting["N"], acting["acting_rule"]) == (2, "lowest_violation")
     code = (
         "import jax, numpy, fisor\n"
         "policy = fisor.load_policy('data/policy/PointRobot/FISOR')\n"
         "print(*policy.act(numpy.zeros((3, 11)), jax.random.key(0)).shape)\n"
     )
     assert checked(pipeline, sys.executable, "-c", code).split() == ["3", "2"]
+
+
+def test_our_variant_stands_beside_fisor(rerun: Path) -> None:
+    """Trained, evaluated by its own rule and reported by its name; FISOR's is not touched."""
+    before = json.loads((rerun / "reports/metrics.json").read_text())["PointRobot"]["FISOR"]
+    edit_yaml(rerun / "params.yaml", {"policies": ["FISOR", OURS]})
+    checked(rerun, "dvc", "repro")
+    metrics = json.loads((rerun / "reports/metrics.json").read_text())["PointRobot"]
+    assert metrics["FISOR"] == before
+    assert metrics[OURS].keys() == before.keys()
+    acting = json.loads((rerun / f"data/policy/PointRobot/{OURS}/acting.json").read_text())
+    assert acting["acting_rule"] == "best_feasible"
+    own = yaml.safe_load((rerun / "params.yaml").read_text())["methods"][OURS]["act"]
+    assert own == {name: acting[name] for name in own}
 
 
 def test_nothing_changed_runs_nothing(pipeline: Path) -> None:

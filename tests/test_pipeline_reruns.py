@@ -13,6 +13,7 @@ from reruns import (
     CHAIN,
     EVALUATE,
     EVALUATE_BASELINE,
+    OURS,
     REWARD,
     would_rerun,
     write,
@@ -39,7 +40,12 @@ CHANGES = {
     "T": ({"T": 4}, BELOW_POLICY),
     "N": ({"N": 3}, {EVALUATE, "report"}),
     "sampler": ({"sampler": "dpm_solver_1"}, {EVALUATE, "report"}),
+    "acting_rule": ({"acting_rule": "best_feasible"}, {EVALUATE, "report"}),
+    "margin": ({"margin": 0.1}, {EVALUATE, "report"}),
+    "proposals": ({"proposals": 3}, {EVALUATE, "report"}),
     "episodes": ({"episodes": 10}, {EVALUATE, "report"}),
+    "certificate_beta": ({"certificate_beta": 0.01}, {"report"}),
+    "certificate_epsilon": ({"certificate_epsilon": 0.1}, {"report"}),
     # The paper's ablations: without reachability, without the infeasible part, without diffusion,
     # without a constraint, imitation (weights and experts), less data.
     "w/o HJ": ({"feasibility": "cost_value"}, BELOW_FEASIBILITY),
@@ -54,6 +60,10 @@ CHANGES = {
     "an ablation beside FISOR": (
         {"policies": ["FISOR", "gaussian"]},
         {"train_policy@PointRobot-gaussian", "evaluate@PointRobot-gaussian", "report"},
+    ),
+    "our variant beside FISOR": (
+        {"policies": ["FISOR", OURS]},
+        {f"train_policy@PointRobot-{OURS}", f"evaluate@PointRobot-{OURS}", "report"},
     ),
     "a baseline beside FISOR": (
         {"baselines": ["BC"]},

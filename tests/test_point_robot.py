@@ -124,7 +124,9 @@ def test_batch_equals_single_environments() -> None:
         np.testing.assert_allclose(result.reward, rewards, atol=1e-5)
         np.testing.assert_array_equal(result.terminated, terminated)
         np.testing.assert_allclose(result.cost, [info["cost"] for info in infos], atol=1e-5)
-        np.testing.assert_array_equal(result.reached_goal, [info["reached_goal"] for info in infos])
+        for name in ("reached_goal", "left_box"):
+            alone_ended = [info[name] for info in infos]
+            np.testing.assert_array_equal(getattr(result, name), alone_ended)
 
 
 def test_reset_seed_reproduces_the_start() -> None:

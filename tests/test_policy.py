@@ -28,7 +28,9 @@ from fisor.policies.regression import PolicyState
 from fisor.policies.stored import PolicyNetworks, PolicyParams
 
 SEEDS, CANDIDATES, ROWS = 2, 8, 30
-ACTING_BY_EIGHT = Acting(N=CANDIDATES, sampler="ddpm")
+RULE = {"acting_rule": "lowest_violation", "margin": 0.0, "proposals": 0}
+BY_EIGHT = {"N": CANDIDATES, "sampler": "ddpm", **RULE}
+ACTING_BY_EIGHT = Acting(**BY_EIGHT)
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +71,8 @@ def folder(
     folder = tmp_path_factory.mktemp("policy")
     (folder / TRAINED).mkdir()
     config = regression.checkpoint_config(params, data) | {"agent": "FISOR"}
-    stored.save(folder / TRAINED, states.score_average, both_critics[0], config)
-    write_acting(folder / ACTING, {"N": CANDIDATES, "sampler": "ddpm"})
+    stored.save(folder / TRAINED, states.score_average, *both_critics, config)
+    write_acting(folder / ACTING, BY_EIGHT)
     return folder
 
 
@@ -164,7 +166,7 @@ def test_one_candidate_is_a_plain_sample(
     predict = partial(forward, networks.score, parameters.score, data.observations)
     sample, shape = diffusion.SAMPLERS[sampler], data.actions.shape
     drawn = jax.jit(lambda: sample(networks.noise_schedule, predict, key, shape))()
-    act = jax.jit(partial(agent.act, networks, acting=Acting(N=1, sampler=sampler)))
+    act = jax.jit(partial(agent.act, networks, acting=Acting(N=1, sampler=sampler, **RULE)))
     actions = act(parameters, data.observations, key)
     np.testing.assert_allclose(actions, drawn, atol=1e-5)
 
@@ -202,6 +204,19 @@ def test_feasible_value_is_that_seeds(
     np.testing.assert_allclose(both_critics[0].values(data.observations)[seed], values, rtol=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_feasible_action_value_is_the_larger_twin_of_that_seed(
+    folder: Path,
+    data: Transitions,
+    both_critics: tuple[TrainedCritic, TrainedCritic],
+    seed: int,
+) -> None:
+    """Q_h of any actions, `[B]`. Oracle: NumPy's twins from the critic's parameters."""
+    values = load_policy(folder, seed=seed).feasible_action_value(data.observations, data.actions)
+    expected = twins(of_seed(both_critics[0].q, seed), data.observations, data.actions).max(axis=0)
+    np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_the_averaged_network_acts(stacked: PolicyParams, states: PolicyState) -> None:
     """What is saved is the moving average of the score network, not its latest weights."""
     jax.tree.map(np.testing.assert_array_equal, stacked.score, states.score_average)
@@ -214,10 +229,19 @@ def test_a_seed_that_was_not_trained_is_refused(folder: Path, seed: int) -> None
         load_policy(folder, seed=seed)
 
 
-@pytest.mark.parametrize("N", [0, -3])
-def test_no_candidates_are_refused(folder: Path, N: int) -> None:
-    with pytest.raises(ValueError, match=f"N must be at least 1, not {N}"):
-        load_policy(folder, N=N)
+@pytest.mark.parametrize(
+    ("acting", "message"),
+    [
+        ({"N": 0}, "N must be at least 1, not 0"),
+        ({"N": -3}, "N must be at least 1, not -3"),
+        ({"margin": -0.1}, "margin must be at least 0, not -0.1"),
+        ({"proposals": -1}, "proposals must be at least 0, not -1"),
+        ({"acting_rule": "best"}, "acting_rule must be one of lowest_violation, best_feasible"),
+    ],
+)
+def test_acting_out_of_range_is_refused(folder: Path, acting: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_policy(folder, **acting)
 
 
 def test_a_policy_acts_as_it_was_evaluated(folder: Path, data: Transitions) -> None:
@@ -228,7 +252,7 @@ def test_a_policy_acts_as_it_was_evaluated(folder: Path, data: Transitions) -> N
     policy = load_policy(folder, seed=1)
     key = jax.random.key(4)
     actions = policy.act(data.observations, key)
-    same = load_agent(folder / TRAINED, {"N": CANDIDATES, "sampler": "ddpm"})
+    same = load_agent(folder / TRAINED, BY_EIGHT)
     act = jax.jit(same.act)
     for row, row_key in list(enumerate(jax.random.split(key, ROWS)))[:3]:
         step = Step(data.observations[row], 0.0, 0.0, 0)
@@ -244,7 +268,7 @@ def test_a_policy_that_was_not_evaluated_asks_how_to_act(copied: Path, data: Tra
     (copied / ACTING).unlink()
     with pytest.raises(ValueError, match="acting parameter N is missing; FISOR has: N, sampler"):
         load_policy(copied)
-    actions = load_policy(copied, N=2, sampler="ddpm").act(data.observations, jax.random.key(0))
+    actions = load_policy(copied, **BY_EIGHT).act(data.observations, jax.random.key(0))
     assert actions.shape == (ROWS, 2)
 
 
@@ -266,10 +290,11 @@ def test_an_unknown_sampler_is_refused(folder: Path) -> None:
         load_policy(folder, sampler="euler")
 
 
-def test_a_policy_without_its_critic_is_refused(copied: Path) -> None:
-    """Without its feasibility folder a policy cannot choose: the missing file is named."""
-    shutil.rmtree(copied / TRAINED / "feasibility")
-    with pytest.raises(InputError, match=r"feasibility/config\.json: cannot be read"):
+@pytest.mark.parametrize("critic", ["feasibility", "reward"])
+def test_a_policy_without_its_critics_is_refused(copied: Path, critic: str) -> None:
+    """Without a critic's folder a policy cannot choose: the missing file is named."""
+    shutil.rmtree(copied / TRAINED / critic)
+    with pytest.raises(InputError, match=rf"{critic}/config\.json: cannot be read"):
         load_policy(copied)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from configured import section
 from fake_environments import make_counting, make_failing
 from fake_rollouts import LENGTHS, SEEDS, assert_equal, failing, on_ball_run, rolled
 
@@ -37,9 +38,11 @@ def fresh_policy(small_params: Callable[..., Params]) -> Callable[..., Any]:
 
         def of_seed(key: jax.Array) -> PolicyParams:
             score = network.init_params(key, observation_dim)
-            return PolicyParams(score, *definitions.init_params(key, observation_dim, 2))
+            q, v = definitions.init_params(key, observation_dim, 2)
+            return PolicyParams(score, q_h=q, v_h=v, q_r=q)
 
-        networks = PolicyNetworks(network, diffusion.schedule(params.T), definitions)
+        schedule = diffusion.schedule(params.T)
+        networks = PolicyNetworks(network, schedule, definitions, definitions)
         return networks, jax.vmap(of_seed)(jax.random.split(jax.random.key(3), SEEDS))
 
     return fresh
@@ -51,7 +54,7 @@ def fresh_agent(fresh_policy: Callable[..., Any]) -> Callable[..., Agent]:
 
     def fresh(observation_dim: int, sampler: str = "ddpm") -> Agent:
         networks, params = fresh_policy(observation_dim)
-        acting = Acting(N=2, sampler=sampler)
+        acting = section(Acting, N=2, sampler=sampler)
 
         def act(params: Any, memory: tuple[()], step: Step, key: jax.Array) -> Any:
             return agent.act(networks, params, step.observation[None], key, acting)[0], memory
@@ -84,7 +87,7 @@ def children() -> set[int]:
 
 def test_queue_of_unequal_lengths_by_hand(whole: Rollouts) -> None:
     """Seven episodes of a seed through three slots: each whole, under its own number."""
-    table = episode_table(whole, on_ball_run(), LENGTHS, None).to_pydict()
+    table = episode_table(whole, on_ball_run(), LENGTHS, None, None).to_pydict()
     assert table["seed"] == [0] * 7 + [1] * 7
     assert table["episode"] == [*range(7)] * 2
     assert table["length"] == LENGTHS.tolist() * 2
@@ -93,7 +96,8 @@ def test_queue_of_unequal_lengths_by_hand(whole: Rollouts) -> None:
     assert table["return"] == [4.375, 26.875, 9.75, 86.625, 1.125, 17.25, 26.875] * 2
     assert table["cost"] == table["violating_steps"] == [0, 1, 1, 3, 0, 1, 1] * 2
     assert table["first_violation"] == [None, 3, 3, 3, None, 3, 3] * 2
-    assert table["truly_feasible"] == table["reached_goal"] == [None] * 14
+    for name in ("truly_feasible", "reached_goal", "left_box", "start_feasible_value"):
+        assert table[name] == [None] * 14
 
 
 def test_seeds_and_episodes_act_each_in_their_own_way(whole: Rollouts) -> None:
@@ -221,7 +225,7 @@ def test_real_episodes_are_those_of_one_environment(
         key = jax.random.key(task.evaluation_seed)
         for number in (1, 1, step):
             key = jax.random.fold_in(key, number)
-        acting = Acting(N=2, sampler="dpm_solver_1")
+        acting = section(Acting, N=2, sampler="dpm_solver_1")
         (action,) = agent.act(networks, of_seed, observation[None], key, acting)
         observation, reward, *_ = environment.step(np.asarray(action))
         returned += reward

@@ -19,6 +19,7 @@ from fisor.config.files import OVERRIDABLE, SIZED, check, load_task, without_eff
 from fisor.config.layers import BASELINES, overrides_in_words
 from fisor.config.params import Params
 from fisor.config.policy import PolicyStage
+from fisor.config.report import Certified
 from fisor.config.reward import RewardStage
 from fisor.config.section import Section
 from fisor.config.task import Task
@@ -66,7 +67,8 @@ def test_every_task_of_the_repository_is_right(name: str, tmp_path: Path) -> Non
     """Each entry of tasks.yaml passes its checks and fills every stage's section."""
     shutil.copy(ROOT / "tasks.yaml", tmp_path)
     baselines = list(BASELINE_SCHEMAS)
-    params = params_file(tmp_path, run=[name], policies=["FISOR", "gaussian"], baselines=baselines)
+    policies = [*values_of("params.yaml")["policies"], "gaussian"]
+    params = params_file(tmp_path, run=[name], policies=policies, baselines=baselines)
     check(BASELINE_SCHEMAS, params, tmp_path / "tasks.yaml")
     for schema in (*OF_TASK, *OF_METHOD):
         section_of(tmp_path, schema, "FISOR", name)
@@ -205,3 +207,11 @@ def test_dvc_tracks_exactly_what_a_stage_is_told(stage: str, schemas: list[type[
     tasks = [key for item in listed if isinstance(item, dict) for key in item["tasks.yaml"]]
     assert sorted(key for key in listed if isinstance(key, str)) == sorted(keys)
     assert sorted(tasks) == sorted(f"${{item.task}}.{key}" for key in of_task)
+
+
+def test_dvc_tracks_what_the_report_is_told() -> None:
+    """What runs, and the certificates' parameters."""
+    what_runs = {"run", "policies", "baselines"}
+    assert set(values_of("dvc.yaml")["stages"]["report"]["params"]) == what_runs | set(
+        Certified.names()
+    )

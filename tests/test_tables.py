@@ -32,6 +32,7 @@ def episodes(reward: float, cost: float, violating_steps: tuple[int, int] = (0, 
             "violating_steps": [*violating_steps] * 2,
             "truly_feasible": pl.Series([None] * 4, dtype=pl.Boolean),
             "reached_goal": pl.Series([None] * 4, dtype=pl.Boolean),
+            "left_box": pl.Series([None] * 4, dtype=pl.Boolean),
         }
     )
 

@@ -195,6 +195,7 @@ def _outcome(results: Mapping[int, Transition], started: set[int], slots: int) -
         over=np.zeros(slots, bool),
         started=np.isin(np.arange(slots), list(started)),
         reached_goal=None,
+        left_box=None,
     )
     for slot, result in results.items():
         outcome.observations[slot] = result.observation

@@ -47,6 +47,7 @@ class Outcome(NamedTuple):
         started: `[B]` bool, whether the observation is an episode's first: it was to start, or its
             simulator failed and it starts again.
         reached_goal: `[B]` bool; None where there is no goal.
+        left_box: `[B]` bool, whether leaving the box ended the episode; None where there is none.
     """
 
     observations: np.ndarray
@@ -55,6 +56,7 @@ class Outcome(NamedTuple):
     over: np.ndarray
     started: np.ndarray
     reached_goal: np.ndarray | None
+    left_box: np.ndarray | None
 
 
 class Batch(Protocol):
@@ -75,7 +77,8 @@ class Result(NamedTuple):
 
     Attributes:
         name: its heading, such as `normalised cost`.
-        column: a column of the rollouts, or `violated` or `never_violated`.
+        column: a column of the rollouts, or one derived from them: `violated`, `never_violated`,
+            and, without a violation, `reached_safely`, `left_safely` or `timed_out_safely`.
         bounds: bounds of the column's values.
         starts: which episodes count, by whether their start is truly feasible.
     """

@@ -25,6 +25,7 @@ class Rollouts(NamedTuple):
         costs: `[H, S, E]` cost of the state after the step.
         lengths: `[S, E]` steps until the episode ended.
         reached_goal: `[S, E]` bool; None where there is no goal.
+        left_box: `[S, E]` bool, whether leaving the box ended it; None where there is none.
         observations: `[H, S, E, obs_dim]` before each step; None where they were not kept.
         start_observations: `[E, obs_dim]`.
     """
@@ -33,6 +34,7 @@ class Rollouts(NamedTuple):
     costs: np.ndarray
     lengths: np.ndarray
     reached_goal: np.ndarray | None
+    left_box: np.ndarray | None
     observations: np.ndarray | None
     start_observations: np.ndarray
 
@@ -73,7 +75,8 @@ def roll_out(
     act = _actor(agent, task.evaluation_seed, (seeds, in_flight))
     rewards, costs = np.zeros((2, horizon, seeds, episodes))
     lengths = np.zeros((seeds, episodes), np.int32)
-    reached_goal = np.zeros((seeds, episodes), bool)
+    # How an episode ended, where the environment tells.
+    endings = {name: np.zeros((seeds, episodes), bool) for name in ("reached_goal", "left_box")}
     starts: dict[int, np.ndarray] = {}
     kept: np.ndarray | None = None
 
@@ -124,8 +127,9 @@ def roll_out(
                 kept[step, *of] = observations[stepped]
             rewards[step, *of] = outcome.rewards[stepped]
             costs[step, *of] = outcome.costs[stepped]
-            if outcome.reached_goal is not None:
-                reached_goal[of] = outcome.reached_goal[stepped]
+            for name, ended in endings.items():
+                if (now := getattr(outcome, name)) is not None:
+                    ended[of] = now[stepped]
             lengths[of] += 1
             over = stepped[outcome.over[stepped] | (lengths[of] == horizon)]
             episode_of[over] = NO_EPISODE
@@ -136,7 +140,7 @@ def roll_out(
         rewards=rewards[:longest],
         costs=costs[:longest],
         lengths=lengths,
-        reached_goal=reached_goal if outcome.reached_goal is not None else None,
+        **{name: None if getattr(outcome, name) is None else endings[name] for name in endings},
         observations=None if kept is None else kept[:longest],
         start_observations=np.stack([starts[episode] for episode in range(episodes)]),
     )

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 
@@ -50,7 +52,16 @@ def evaluate(agent: Agent, task: EvaluationStage) -> pa.Table:
         with SimulatorPool(task, agent.seeds * in_flight) as pool:
             rollouts = roll_out(agent, task, pool, reset_seeds=reset_seeds, in_flight=in_flight)
     feasible = suite.truth.feasible_starts(reset_seeds) if suite.truth else None
-    return episode_table(rollouts, task, reset_seeds, feasible)
+    values = start_feasible_values(agent, rollouts.start_observations)
+    return episode_table(rollouts, task, reset_seeds, feasible, values)
+
+
+def start_feasible_values(agent: Agent, starts: np.ndarray) -> np.ndarray | None:
+    """V_h of each seed at `[E, obs_dim]` starts, `[S, E]`; None of a method that has none."""
+    if agent.feasible_value is None:
+        return None
+    of_seeds = jax.jit(jax.vmap(agent.feasible_value, in_axes=(0, None)))
+    return np.asarray(of_seeds(agent.params, jnp.asarray(starts, jnp.float32)))
 
 
 def episodes_in_flight(episodes: int, most: int) -> int:
@@ -71,6 +82,7 @@ def episode_table(
     task: EvaluationStage,
     reset_seeds: np.ndarray,
     feasible: np.ndarray | None,
+    start_values: np.ndarray | None,
 ) -> pa.Table:
     """One row for each seed and episode.
 
@@ -79,13 +91,15 @@ def episode_table(
         task: for the reference scores, and what acted.
         reset_seeds: `[E]`.
         feasible: `[E]` bool, whether the start was truly feasible; None where nobody knows.
+        start_values: `[seeds, E]` V_h of the starts; None of a method that has none.
 
     Returns:
-        Columns task, method, seed, episode, reset_seed, start (observation), return, cost,
-        normalised_reward, normalised_cost, length (steps), violating_steps, first_violation (the
-        first step after which the cost is positive, from 1; null where there is none),
-        truly_feasible and reached_goal (null where nobody knows, or there is no goal), and
-        observations where they were kept.
+        Columns task, method, seed, episode, reset_seed, start (observation), start_feasible_value
+        (V_h there; null where the method has none), return, cost, normalised_reward,
+        normalised_cost, length (steps), violating_steps, first_violation (the first step after
+        which the cost is positive, from 1; null where there is none), truly_feasible, reached_goal
+        and left_box (null where nobody knows, or there is no goal or no box), and observations
+        where they were kept.
     """
     seeds, episodes = rollouts.lengths.shape
     # Summed in float64: a float32 sum of a thousand steps would show in the fourth digit.
@@ -93,7 +107,11 @@ def episode_table(
     costs = rollouts.costs.astype(np.float64).sum(0)
     violating = rollouts.costs > 0
     first = np.where(violating.any(0), violating.argmax(0) + 1, 0)
-    unknown = pa.nulls(seeds * episodes, pa.bool_())
+
+    def known(values: np.ndarray | None, kind: pa.DataType) -> Any:
+        rows = seeds * episodes
+        return pa.nulls(rows, kind) if values is None else pa.array(values.ravel(), kind)
+
     columns: dict[str, Any] = {
         "task": [task.name] * (seeds * episodes),
         "method": [task.method] * (seeds * episodes),
@@ -101,6 +119,7 @@ def episode_table(
         "episode": np.tile(np.arange(episodes), seeds),
         "reset_seed": np.tile(reset_seeds, seeds),
         "start": list(np.tile(rollouts.start_observations, (seeds, 1))),
+        "start_feasible_value": known(start_values, pa.float32()),
         "return": returns.ravel(),
         "cost": costs.ravel(),
         "normalised_reward": normalised_reward(returns, task).ravel(),
@@ -108,10 +127,9 @@ def episode_table(
         "length": rollouts.lengths.ravel(),
         "violating_steps": violating.sum(0).astype(np.int32).ravel(),
         "first_violation": pa.array(first.ravel(), pa.int32(), mask=first.ravel() == 0),
-        "truly_feasible": unknown if feasible is None else np.tile(feasible, seeds),
-        "reached_goal": (
-            unknown if rollouts.reached_goal is None else rollouts.reached_goal.ravel()
-        ),
+        "truly_feasible": known(None if feasible is None else np.tile(feasible, seeds), pa.bool_()),
+        "reached_goal": known(rollouts.reached_goal, pa.bool_()),
+        "left_box": known(rollouts.left_box, pa.bool_()),
     }
     if rollouts.observations is not None:
         columns["observations"] = [

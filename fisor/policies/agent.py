@@ -1,4 +1,4 @@
-"""A policy drawn from the critics, acting: of N candidates, the one of lowest Q_h."""
+"""A policy drawn from the critics, acting: N candidates, of which an acting rule chooses one."""
 
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,21 @@ __all__ = ["Acting", "agent"]
 
 Array = jax.Array
 
+LOWEST_VIOLATION, BEST_FEASIBLE = "lowest_violation", "best_feasible"
+PROPOSALS = 2**31 - 1  # folded into a key; the samplers split theirs, which folds in 0 and 1
+
 
 def act(
     networks: PolicyNetworks, params: PolicyParams, observations: Array, key: Array, acting: Acting
 ) -> Array:
-    """Draw N candidates for each observation; the one of lowest Q_h acts. Consumes `key`.
+    """Draw N candidates for each observation, of which the acting rule chooses. Consumes `key`.
 
     Args:
         networks: definitions.
         params: parameters of one seed.
         observations: `[B, obs_dim]`.
-        key: a key.
-        acting: N and the sampler.
+        key: a key; the candidates are the same by either rule.
+        acting: N, the sampler and the rule.
 
     Returns:
         `[B, action_dim]` actions in [-1, 1].
@@ -38,12 +41,60 @@ def act(
     actions = draw(
         networks.score, networks.noise_schedule, params.score, repeated, key, acting.sampler
     )
-    if acting.N == 1:
+    lowest_violation = acting.acting_rule == LOWEST_VIOLATION
+    if lowest_violation and acting.N == 1:
         return actions
     q_h = forward(networks.critic.q, params.q_h, repeated, actions).max(axis=0)
-    safest = q_h.reshape(-1, acting.N).argmin(axis=1)
+    q_h = q_h.reshape(-1, acting.N)
     grouped = actions.reshape(-1, acting.N, actions.shape[-1])
-    return jnp.take_along_axis(grouped, safest[:, None, None], axis=1)[:, 0]
+    if lowest_violation:
+        return _picked(grouped, q_h.argmin(axis=1))
+    q_r = forward(networks.reward.q, params.q_r, repeated, actions).min(axis=0)
+    size = observations.shape[0], acting.proposals, actions.shape[-1]
+    proposals = jax.random.uniform(jax.random.fold_in(key, PROPOSALS), size, minval=-1, maxval=1)
+    repeated = jnp.repeat(observations, acting.proposals, axis=0)
+    q_h_of_proposals = forward(
+        networks.critic.q, params.q_h, repeated, proposals.reshape(-1, size[-1])
+    ).max(axis=0)
+    return best_feasible(
+        grouped, q_h, q_r.reshape(q_h.shape), proposals, q_h_of_proposals.reshape(size[:2]),
+        acting.margin,
+    )  # fmt: skip
+
+
+def best_feasible(
+    candidates: Array,
+    q_h: Array,
+    q_r: Array,
+    proposals: Array,
+    q_h_of_proposals: Array,
+    margin: float,
+) -> Array:
+    """Of the candidates with Q_h <= -margin the one of highest Q_r; if none, the lowest Q_h of all.
+
+    This rule is not the paper's, which takes the candidate of lowest Q_h.
+
+    Args:
+        candidates: `[B, N, action_dim]` drawn from the policy.
+        q_h: `[B, N]` their feasible action values.
+        q_r: `[B, N]` their reward action values.
+        proposals: `[B, M, action_dim]` further actions for where no candidate is feasible.
+        q_h_of_proposals: `[B, M]`.
+        margin: at least 0, in units of h.
+
+    Returns:
+        `[B, action_dim]`.
+    """
+    feasible = q_h <= -margin
+    best = _picked(candidates, jnp.where(feasible, q_r, -jnp.inf).argmax(axis=1))
+    both = jnp.concatenate([candidates, proposals], axis=1)
+    safest = _picked(both, jnp.concatenate([q_h, q_h_of_proposals], axis=1).argmin(axis=1))
+    return jnp.where(feasible.any(axis=1, keepdims=True), best, safest)
+
+
+def _picked(actions: Array, of_each: Array) -> Array:
+    """Of `[B, N, action_dim]` actions that of index `of_each` `[B]`."""
+    return jnp.take_along_axis(actions, of_each[:, None, None], axis=1)[:, 0]
 
 
 def draw(
@@ -75,13 +126,19 @@ def refuse_unknown_sampler(name: str) -> None:
 def agent(directory: Path, config: dict[str, Any], acting: Acting) -> Agent:
     """The policy in a folder, acting by N candidates.
 
+    The Q_h and V_h that it has also judge other actions (`fisor.monitor`).
+
     Raises:
         InputError: a file is missing, cut short or of other shapes.
         ValueError: an acting parameter is out of range.
     """
     refuse_unknown_sampler(acting.sampler)
-    if acting.N < 1:
-        raise ValueError(f"N must be at least 1, not {acting.N}")
+    if acting.acting_rule not in (LOWEST_VIOLATION, BEST_FEASIBLE):
+        known = f"{LOWEST_VIOLATION}, {BEST_FEASIBLE}"
+        raise ValueError(f"acting_rule must be one of {known}, not {acting.acting_rule}")
+    for name, least in (("N", 1), ("margin", 0), ("proposals", 0)):
+        if not (value := getattr(acting, name)) >= least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
     networks, params = stored.load(directory, config)
 
     def act_in(
@@ -92,4 +149,7 @@ def agent(directory: Path, config: dict[str, Any], acting: Acting) -> Agent:
     def feasible_value(params: PolicyParams, observations: Array) -> Array:
         return forward(networks.critic.v, params.v_h, observations)
 
-    return Agent(params, config["action_dim"], tuple, act_in, feasible_value)
+    def feasible_action_value(params: PolicyParams, observations: Array, actions: Array) -> Array:
+        return forward(networks.critic.q, params.q_h, observations, actions).max(axis=0)
+
+    return Agent(params, config["action_dim"], tuple, act_in, feasible_value, feasible_action_value)

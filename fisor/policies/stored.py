@@ -1,4 +1,4 @@
-"""A policy on disk: the network that draws actions, and the critic that chooses among them."""
+"""A policy on disk: the network that draws actions, and the critics that choose among them."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from fisor.policies import diffusion
 from fisor.policies.gaussian import GaussianNetwork
 from fisor.policies.score_network import ScoreNetwork
 
-FEASIBILITY = "feasibility"  # the critic's folder, inside the policy's
+FEASIBILITY, REWARD = "feasibility", "reward"  # the critics' folders, inside the policy's
 
 
 class PolicyNetworks(NamedTuple):
@@ -23,11 +23,13 @@ class PolicyNetworks(NamedTuple):
         score: z_theta; of the ablation without diffusion, the Gaussian.
         noise_schedule: of T levels; a Gaussian has no use for it.
         critic: Q_h and V_h.
+        reward: Q_r and V_r, of which Q_r acts.
     """
 
     score: ScoreNetwork | GaussianNetwork
     noise_schedule: diffusion.Schedule
     critic: CriticNetworks
+    reward: CriticNetworks
 
 
 class PolicyParams(NamedTuple):
@@ -36,21 +38,29 @@ class PolicyParams(NamedTuple):
     score: Any
     q_h: Any
     v_h: Any
+    q_r: Any
 
 
-def save(directory: Path, score: Any, feasibility: TrainedCritic, config: dict[str, Any]) -> None:
-    """Write what acting needs: the policy's network and the feasibility critic, all seeds.
+def save(
+    directory: Path,
+    score: Any,
+    feasibility: TrainedCritic,
+    reward: TrainedCritic,
+    config: dict[str, Any],
+) -> None:
+    """Write what acting needs: the policy's network and the critics, all seeds.
 
     Args:
         directory: an existing folder.
         score: parameters of the network that acts, stacked along `[seeds]`.
-        feasibility: the critic that chooses among candidates.
+        feasibility: the critic that tells which candidates are safe.
+        reward: the critic by which rule `best_feasible` chooses among those.
         config: what rebuilds the network: the keys that `load` reads.
     """
     checkpoint.save(directory, score, config)
-    (directory / FEASIBILITY).mkdir()
-    critic_params = {"q": feasibility.q, "v": feasibility.v}
-    checkpoint.save(directory / FEASIBILITY, critic_params, feasibility.config)
+    for name, critic in ((FEASIBILITY, feasibility), (REWARD, reward)):
+        (directory / name).mkdir()
+        checkpoint.save(directory / name, {"q": critic.q, "v": critic.v}, critic.config)
 
 
 def load(directory: Path, config: dict[str, Any]) -> tuple[PolicyNetworks, PolicyParams]:
@@ -60,15 +70,21 @@ def load(directory: Path, config: dict[str, Any]) -> tuple[PolicyNetworks, Polic
         InputError: a file is missing, cut short or of other shapes.
     """
     network, score = load_network(directory, config)
-    critic = trained.load(directory / FEASIBILITY)
+    feasibility, reward = (_critic(directory, folder, config) for folder in (FEASIBILITY, REWARD))
+    schedule = diffusion.schedule(config["T"])
+    networks = PolicyNetworks(network, schedule, feasibility.networks, reward.networks)
+    return networks, PolicyParams(score, feasibility.q, feasibility.v, reward.q)
+
+
+def _critic(directory: Path, folder: str, config: dict[str, Any]) -> TrainedCritic:
+    critic = trained.load(directory / folder)
     for name in ("seeds", "observation_dim", "action_dim"):
         if critic.config[name] != config[name]:
             raise InputError(
-                f"{directory}: the policy has `{name}` {config[name]} and its critic, in "
-                f"{FEASIBILITY}, {critic.config[name]}"
+                f"{directory}: the policy has `{name}` {config[name]} and its critic, in {folder}, "
+                f"{critic.config[name]}"
             )
-    networks = PolicyNetworks(network, diffusion.schedule(config["T"]), critic.networks)
-    return networks, PolicyParams(score, critic.q, critic.v)
+    return critic
 
 
 def load_network(

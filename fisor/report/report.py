@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from fisor.config.report import Certified
 from fisor.critics import trained
 from fisor.critics.trained import TrainedCritic
 from fisor.data.parquet import matrix, read_table
@@ -16,7 +17,7 @@ from fisor.envs.suites import SUITES, suite_of
 from fisor.envs.truth import Truth
 from fisor.evaluation import regions
 from fisor.outputs import atomic_directory
-from fisor.report import benchmark, data_card, plane, plots, safety
+from fisor.report import benchmark, certificates, data_card, plane, plots, safety
 from fisor.report.paper import papers_scores
 from fisor.report.results import Results
 from fisor.report.scatter import caption, points_of, reward_against_cost
@@ -35,12 +36,13 @@ from fisor.report.tables import (
 PICTURE = "reward_against_cost.png"
 
 
-def write_report(reports: Path, tasks: Sequence[Results]) -> None:
+def write_report(reports: Path, tasks: Sequence[Results], certified: Certified) -> None:
     """Write everything under `reports`.
 
     Args:
         reports: the folder of metrics.json, report.md, results.csv, figures/ and curves/.
         tasks: the results to show, all of the same methods.
+        certified: parameters of the certificates.
 
     Raises:
         InputError: a result is missing.
@@ -77,7 +79,9 @@ def write_report(reports: Path, tasks: Sequence[Results]) -> None:
             name = results.task.name
             (figures / name).mkdir()
             (curves / name).mkdir()
-            metrics[name], section = _task_section(results, figures_of[name], figures, curves)
+            metrics[name], section = _task_section(
+                results, figures_of[name], certified, figures, curves
+            )
             sections.append(section)
     benchmark.results_table(list(figures_of.values()), averages).write_csv(
         reports / "results.csv", float_precision=4
@@ -100,7 +104,7 @@ def _legend() -> str:
 
 
 def _task_section(
-    results: Results, numbers: Scored, figures: Path, curves: Path
+    results: Results, numbers: Scored, certified: Certified, figures: Path, curves: Path
 ) -> tuple[dict[str, Any], str]:
     task, suite = results.task, suite_of(results.task)
     picture = f"{task.name}/dataset.png"
@@ -115,6 +119,10 @@ def _task_section(
         )
     metrics |= {method: as_json(estimates) for method, estimates in numbers.estimates.items()}
     parts.append(markdown(_results_table(numbers)))
+    episodes = {method: results.episodes(method) for method in numbers.estimates}
+    if suite.truth is not None:
+        parts.append(_added(metrics, "endings", certificates.endings(episodes)))
+    parts.append(_added(metrics, "certificates", certificates.certificates(episodes, certified)))
     if suite.truth is None:
         metrics["source"] = data_card.source(task)
         papers = papers_scores().get(task.name, {})
@@ -170,6 +178,14 @@ def _results_table(numbers: Scored) -> pl.DataFrame:
             row["paper: reward / cost"] = f"{scores[0]:.2f} / {scores[1]:.2f}" if scores else NONE
         rows.append({"method": method} | row)
     return pl.DataFrame(rows)
+
+
+def _added(metrics: dict[str, Any], name: str, section: certificates.Section) -> str:
+    """Put a section's figures to the methods' others; returns its text."""
+    figures, text = section
+    for method, of_method in figures.items():
+        metrics[method][name] = of_method
+    return text
 
 
 def _made_on(hardware: Mapping[str, str]) -> str:

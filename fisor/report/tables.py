@@ -38,15 +38,8 @@ class Scored(NamedTuple):
 def scored(results: Results) -> Scored:
     """The figures that a task's suite shows, of all methods that have run."""
     figures = suite_of(results.task).results
-    bounds = bounds_of(figures)
     values = {m: method_values(results.episodes(m), figures) for m in results.ran}
-    estimates = {
-        method: {
-            name: intervals.mean_with_interval(array, bounds[name])
-            for name, array in of_method.items()
-        }
-        for method, of_method in values.items()
-    }
+    estimates = {method: estimated(of_method, figures) for method, of_method in values.items()}
     return Scored(results.task, tuple(results.rollouts), values, estimates)
 
 
@@ -61,8 +54,13 @@ def method_values(episodes: pl.DataFrame, results: Sequence[Result]) -> dict[str
         For each figure, its name with underscores, `[seeds, episodes]`; NaN where an episode does
         not count.
     """
+    safe, reached, left = pl.col("violating_steps") == 0, pl.col("reached_goal"), pl.col("left_box")
     episodes = episodes.with_columns(
-        violated=pl.col("violating_steps") > 0, never_violated=pl.col("violating_steps") == 0
+        violated=~safe,
+        never_violated=safe,
+        reached_safely=safe & reached,
+        left_safely=safe & left,
+        timed_out_safely=safe & ~reached & ~left,
     ).sort("seed", "episode")
     shape = (episodes["seed"].n_unique(), episodes["episode"].n_unique())
     feasible = episodes["truly_feasible"].fill_null(False).to_numpy()
@@ -73,6 +71,12 @@ def method_values(episodes: pl.DataFrame, results: Sequence[Result]) -> dict[str
         ).reshape(shape)
         for result in results
     }
+
+
+def estimated(values: Mapping[str, np.ndarray], results: Sequence[Result]) -> dict[str, Estimate]:
+    """The mean and interval of each figure of `method_values`."""
+    bounds = bounds_of(results)
+    return {name: intervals.mean_with_interval(v, bounds[name]) for name, v in values.items()}
 
 
 def bounds_of(results: Sequence[Result]) -> dict[str, Bounds]:

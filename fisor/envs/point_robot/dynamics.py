@@ -39,6 +39,11 @@ class Step(NamedTuple):
     terminated: jax.Array
     reached_goal: jax.Array
 
+    @property
+    def left_box(self) -> jax.Array:
+        """`[...]` whether the box was left; the goal lies inside of it."""
+        return self.terminated & ~self.reached_goal
+
 
 def distances_to_hazards(positions: jax.Array) -> jax.Array:
     """Distance from each of `positions` `[..., 2]` to each hazard's centre, `[..., 2]`."""

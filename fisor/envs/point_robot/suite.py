@@ -54,6 +54,7 @@ class PointRobotBatch:
             over=np.asarray(result.terminated),
             started=starts,
             reached_goal=np.asarray(result.reached_goal),
+            left_box=np.asarray(result.left_box),
         )
 
 
@@ -102,10 +103,17 @@ class PointRobotEnv(gymnasium.Env):
         return self._batch.reset(np.asarray([drawn]))[0], {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step with `action` `[2]`, clipped to [-1, 1]; `info` holds cost and reached_goal."""
+        """One step with `action` `[2]`, clipped to [-1, 1].
+
+        `info` holds cost, reached_goal and left_box.
+        """
         result, observations = self._batch.step(np.asarray(action)[None])
         self._steps += 1
-        info = {"cost": float(result.cost[0]), "reached_goal": bool(result.reached_goal[0])}
+        info = {
+            "cost": float(result.cost[0]),
+            "reached_goal": bool(result.reached_goal[0]),
+            "left_box": bool(result.left_box[0]),
+        }
         terminated = bool(result.terminated[0])
         truncated = self._steps >= self._horizon_steps and not terminated
         return observations[0], float(result.reward[0]), terminated, truncated, info
