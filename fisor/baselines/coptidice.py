@@ -14,7 +14,7 @@ from fisor.baselines import coptidice_losses as losses
 from fisor.baselines.actors import GaussianActor
 from fisor.baselines.baseline import Fit, Problem, Trained
 from fisor.baselines.limits import discounted_limit
-from fisor.config.baseline import BaselineActing, ValueTraining
+from fisor.config.baseline import BaselineActing, NetworkTraining
 from fisor.config.section import setting
 from fisor.data.transitions import Transitions
 from fisor.nn.networks import ScalarMLP, forward
@@ -26,11 +26,14 @@ LEAST_MULTIPLIER = 1e-6  # tau divides
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(ValueTraining):
-    """COptiDICE's parameters of training.
+class Config(NetworkTraining):
+    """COptiDICE's parameters of training; `learning_rate` is that of nu and chi.
 
     Attributes:
+        actor_learning_rate: the policy's.
         multiplier_learning_rate: of lambda and tau.
+        gamma: discount.
+        reward_scale: rewards are multiplied by it.
         alpha: of the divergence from the data, in units of a scaled reward.
         epsilon: radius of the cost's upper bound, as a Kullback-Leibler divergence.
         cost_limit: cost per episode; None: the task's.
@@ -39,7 +42,10 @@ class Config(ValueTraining):
             share of the data's.
     """
 
+    actor_learning_rate: float = setting(gt=0, lt=1, by_task=True)
     multiplier_learning_rate: float = setting(gt=0, lt=1, by_task=True)
+    gamma: float = setting(gt=0, lt=1)
+    reward_scale: float = setting(gt=0)
     alpha: float = setting(gt=0, by_task=True)
     epsilon: float = setting(gt=0)
     cost_limit: float | None = setting(ge=0, by_task=True)
@@ -92,7 +98,8 @@ def initial_observations(data: Transitions, step: np.ndarray) -> np.ndarray:
     """An episode's first observation for each row, all drawn alike, `[n, obs_dim]`.
 
     They are the s_0 of a row (s_0, s, a, s'), independent of the rest, which the bound of the cost
-    needs: it is not linear in chi(s_0), so a weight on the initial rows alone would not do.
+    needs: it is not linear in chi(s_0), so a weight on the initial rows alone would not do. They
+    take as much memory as the observations, also where those are memory-mapped.
     """
     first = data.observations[np.flatnonzero(step == 0)]
     order = np.random.default_rng(0).permutation(len(step)) % len(first)

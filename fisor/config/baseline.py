@@ -51,29 +51,20 @@ class NetworkTraining(BaselineTraining):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ValueTraining(NetworkTraining):
-    """What the baselines with values have beside that; `learning_rate` is the values'.
+class CriticTraining(NetworkTraining):
+    """What the baselines with action values have beside that; `learning_rate` is the critics'.
 
     Attributes:
         actor_learning_rate: the policy's.
         gamma: discount.
+        soft_update: share by which the target networks move in each step.
         reward_scale: rewards are multiplied by it.
     """
 
     actor_learning_rate: float = setting(gt=0, lt=1, by_task=True)
     gamma: float = setting(gt=0, lt=1)
-    reward_scale: float = setting(gt=0)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CriticTraining(ValueTraining):
-    """What those with target networks have beside that.
-
-    Attributes:
-        soft_update: share by which the target networks move in each step.
-    """
-
     soft_update: float = setting(gt=0, lt=1, by_task=True)
+    reward_scale: float = setting(gt=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
