@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import acting, loading, repro, training
+from benchmarks import acting, baselines, loading, repro, training
 from benchmarks.measuring import circumstances
 from fisor.config.files import load_params
+from fisor.methods import BASELINES
 
-PARTS = "training", "acting", "loading", "repro"
+PARTS = "training", "acting", "loading", "repro", "baselines"
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -74,6 +75,28 @@ def show(results: dict[str, Any]) -> None:
             "reference loop, minutes | times faster",
             [list(total.values()) for total in found["million_steps"]],
         )
+    if "baselines" in results:
+        table(
+            "one update: training | observation | batch | products | 1e9 operations | ms | "
+            "its products, ms | times its products | at most",
+            [
+                [
+                    row[key]
+                    for key in (
+                        "training",
+                        "observation_dim",
+                        "batch_size",
+                        "products",
+                        "gigaoperations",
+                        "milliseconds",
+                        "products_milliseconds",
+                        "times_its_products",
+                        "bound",
+                    )
+                ]
+                for row in results["baselines"]
+            ],
+        )
     if "acting" in results:
         table(
             "acting: batch | candidates | observation | ms a call | observations/s",
@@ -98,6 +121,9 @@ def main() -> None:
     parser.add_argument("--observation-dims", type=int, nargs="+", default=[8, 72, 259])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 3, 8])
     parser.add_argument("--full", action="store_true", help="all seeds at all observation sizes")
+    parser.add_argument(
+        "--baselines", nargs="+", choices=BASELINES, default=BASELINES, help="of that part"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS, help="the JSON's folder")
     options = parser.parse_args()
@@ -107,6 +133,9 @@ def main() -> None:
     if "training" in parts:
         sizes = options.observation_dims, options.seeds
         results["training"] = training.measure(params, *sizes, options.rounds, options.full)
+    if "baselines" in parts:
+        sizes = options.observation_dims[:2]
+        results["baselines"] = baselines.measure(params, sizes, options.baselines, options.rounds)
     if "acting" in parts:
         results["acting"] = acting.measure(params, options.observation_dims[0], options.rounds)
     if "loading" in parts:

@@ -12,12 +12,11 @@ import numpy as np
 
 from benchmarks.measuring import COPY_FLOATS, Timing, copy, in_turns, product_chain, ratio
 from benchmarks.reference_loop import ReferenceLoop
+from benchmarks.updates import Fitted, advancing
 from fisor.config.params import Params
 from fisor.critics import feasibility, reward
 from fisor.data.transitions import Transitions
 from fisor.policies import regression
-from fisor.training.fit import seed_keys
-from fisor.training.programs import EVERYWHERE, SEEDS, Programs, devices_for
 
 STAGES = "train_feasibility", "train_reward", "train_policy"
 ROWS, ACTION_DIM = 100_000, 2
@@ -58,38 +57,32 @@ def random_transitions(observation_dim: int) -> Transitions:
     )
 
 
+def stage_training(stage: str, params: Params, data: Transitions, on_device: Any) -> Fitted:
+    """What a stage's training hands to the training loop."""
+    if stage == "train_policy":
+        return Fitted(
+            regression.init(params, data),
+            regression.update(params, ACTION_DIM),
+            regression.learned_from(on_device),
+            jnp.ones((params.seeds, ROWS)),
+            batch_size=params.policy_batch_size,
+        )
+    if stage == "train_feasibility":
+        given = feasibility.init(params, data), feasibility.update(params)
+        rows = feasibility.learned_from(params, on_device)
+    else:
+        given = reward.init(params, data), reward.update(params)
+        rows = reward.learned_from(on_device)
+    return Fitted(*given, rows, batch_size=params.value_batch_size)
+
+
 def our_stage(
     stage: str, params: Params, data: Transitions, on_device: Any
 ) -> tuple[Callable[[], Any], int]:
     """A function that goes on with a stage's training by a chunk, and the chunk's updates."""
-    is_policy = stage == "train_policy"
-    own: Any = ()
-    init: Any
-    update: Any
-    if is_policy:
-        init, update = regression.init(params, data), regression.update(params, ACTION_DIM)
-        on_device = regression.learned_from(on_device)
-        own = jnp.ones((params.seeds, ROWS))
-    elif stage == "train_feasibility":
-        init, update = feasibility.init(params, data), feasibility.update(params)
-        on_device = feasibility.learned_from(params, on_device)
-    else:
-        init, update = reward.init(params, data), reward.update(params)
-        on_device = reward.learned_from(on_device)
-    batch_size = params.policy_batch_size if is_policy else params.value_batch_size
-    programs = Programs(init, update, ROWS, batch_size, devices_for(params.seeds))
-    length = max(1, (lengths().policy if is_policy else lengths().critic) // params.seeds)
-    keys, own = programs.put((seed_keys(params.seeds), own), SEEDS)
-    rows = programs.put(on_device, EVERYWHERE)
-    kept = {"states": programs.start(keys), "first": 0}
-
-    def advance() -> Any:
-        given = keys, None, rows, own, kept["first"]
-        kept["states"], metrics = programs.run(kept["states"], *given, length=length)
-        kept["first"] += length
-        return metrics
-
-    return advance, length
+    updates = lengths().policy if stage == "train_policy" else lengths().critic
+    length = max(1, updates // params.seeds)
+    return advancing(stage_training(stage, params, data, on_device), params.seeds, length), length
 
 
 def operations(stage: str, params: Params, observation_dim: int) -> float:

@@ -21,6 +21,7 @@ METHODS = {
     "BC-L": "fisor.baselines.bc_l",
     "RC-TD3BC": "fisor.baselines.rc_td3bc",
     "Saute-TD3BC": "fisor.baselines.saute_td3bc",
+    "COptiDICE": "fisor.baselines.coptidice",
 }
 
 
