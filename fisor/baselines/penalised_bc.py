@@ -10,7 +10,8 @@ from fisor.baselines import actors, bc
 from fisor.baselines.actors import Actor
 from fisor.baselines.baseline import Fit, Trained
 from fisor.baselines.tracked import Tracked, fresh_twins, regress, twins
-from fisor.config.baseline import ActorCriticTraining
+from fisor.config.baseline import NetworkTraining
+from fisor.config.section import setting
 from fisor.critics.feasibility import cost_target
 from fisor.data.transitions import Transitions
 from fisor.nn.networks import forward
@@ -23,8 +24,18 @@ Penalty = Callable[[Any, Array], tuple[Any, Array]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PenalisedTraining(ActorCriticTraining):
-    """The parameters of training that both have; the cost critic's rate is `learning_rate`."""
+class PenalisedTraining(NetworkTraining):
+    """The parameters of training that both have; `learning_rate` is the cost critic's.
+
+    Attributes:
+        actor_learning_rate: the policy's.
+        gamma: discount.
+        soft_update: share by which the target networks move in each step.
+    """
+
+    actor_learning_rate: float = setting(gt=0, lt=1, by_task=True)
+    gamma: float = setting(gt=0, lt=1)
+    soft_update: float = setting(gt=0, lt=1, by_task=True)
 
 
 def loss(action: Array, data_action: Array, q_c: Array, penalty: Array, limit: float) -> Array:

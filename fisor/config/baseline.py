@@ -51,28 +51,19 @@ class NetworkTraining(BaselineTraining):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ActorCriticTraining(NetworkTraining):
+class CriticTraining(NetworkTraining):
     """What the baselines with action values have beside that; `learning_rate` is the critics'.
 
     Attributes:
         actor_learning_rate: the policy's.
         gamma: discount.
         soft_update: share by which the target networks move in each step.
+        reward_scale: rewards are multiplied by it.
     """
 
     actor_learning_rate: float = setting(gt=0, lt=1, by_task=True)
     gamma: float = setting(gt=0, lt=1)
     soft_update: float = setting(gt=0, lt=1, by_task=True)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CriticTraining(ActorCriticTraining):
-    """What those with values of the reward have beside that.
-
-    Attributes:
-        reward_scale: rewards are multiplied by it.
-    """
-
     reward_scale: float = setting(gt=0)
 
 
