@@ -10,8 +10,7 @@ from fisor.agents import Agent
 from fisor.baselines import actors, penalised_bc
 from fisor.baselines.baseline import Fit, Problem, Trained
 from fisor.baselines.limits import Gains, Multiplier, discounted_limit, pid
-from fisor.baselines.penalised_bc import PenalisedTraining
-from fisor.config.baseline import BaselineActing
+from fisor.config.baseline import ActorCriticTraining, BaselineActing
 from fisor.config.section import setting
 from fisor.data.transitions import Transitions
 
@@ -19,7 +18,7 @@ Array = jax.Array
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(PenalisedTraining):
+class Config(ActorCriticTraining):
     """BC-L's parameters of training.
 
     Attributes:

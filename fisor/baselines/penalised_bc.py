@@ -1,6 +1,5 @@
 """What BC-P and BC-L (Appendix D.6) share: cloning with a penalty on the policy's cost value."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,11 +19,6 @@ Array = jax.Array
 
 # (what it remembers, cost values at the policy's actions `[B]`) -> (the same, penalty `[]`)
 Penalty = Callable[[Any, Array], tuple[Any, Array]]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PenalisedTraining(ActorCriticTraining):
-    """The parameters of training that both have; the cost critic's rate is `learning_rate`."""
 
 
 def loss(action: Array, data_action: Array, q_c: Array, penalty: Array, limit: float) -> Array:
@@ -55,7 +49,7 @@ class State(NamedTuple):
 
 
 def train(
-    config: PenalisedTraining,
+    config: ActorCriticTraining,
     data: Transitions,
     fit: Fit,
     penalty: Penalty,

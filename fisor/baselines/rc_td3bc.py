@@ -37,7 +37,7 @@ class Config(TD3BCTraining):
     Attributes:
         M: h where the cost is positive; -1 elsewhere.
         multiplier_learning_rate: the multiplier's, below the policy's.
-        largest_multiplier: above it the multiplier does not rise.
+        largest_multiplier: of the policy's loss; from there on the multiplier only falls.
     """
 
     M: float = setting(gt=0)
@@ -142,7 +142,9 @@ def train(config: Config, problem: Problem, data: Transitions, fit: Fit) -> Trai
         q_r, q_r_loss, q_r_mean = regress(adam, q, state.q_r, here, rows.actions, r_target)
         q_h, q_h_loss, q_h_mean = regress(adam, q, state.q_h, here, rows.actions, h_target)
         state = state._replace(q_r=q_r, q_h=q_h)
-        multipliers = multiplier_of(state.multiplier.params, here)
+        multipliers = jnp.minimum(
+            multiplier_of(state.multiplier.params, here), config.largest_multiplier
+        )
 
         def mean_policy_loss(params: Any) -> tuple[Array, Array]:
             actions = policy(params, here)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fisor.config.baseline import ActorCriticTraining
+from fisor.config.baseline import NetworkTraining
 from fisor.nn.networks import TwinQ, forward
 from fisor.nn.optimiser import Learner, begin, descend
 
@@ -41,7 +41,7 @@ class Tracked(NamedTuple):
         )
 
 
-def twins(config: ActorCriticTraining) -> TwinQ:
+def twins(config: NetworkTraining) -> TwinQ:
     """Two action values, at the sizes and the precision of a training."""
     return TwinQ(config.hidden_layers, config.hidden_units, config.product_precision)
 

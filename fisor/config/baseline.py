@@ -52,7 +52,9 @@ class NetworkTraining(BaselineTraining):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ActorCriticTraining(NetworkTraining):
-    """Further parameters of baselines with action values; `learning_rate` is the critics'.
+    """Further parameters of baselines with a policy and action values.
+
+    `learning_rate` is the critics'.
 
     Attributes:
         actor_learning_rate: learning rate of the policy.
@@ -67,10 +69,10 @@ class ActorCriticTraining(NetworkTraining):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CriticTraining(ActorCriticTraining):
-    """What those with values of the reward have beside that.
+    """Further parameters of those that have reward values.
 
     Attributes:
-        reward_scale: rewards are multiplied by it.
+        reward_scale: factor by which rewards are multiplied.
     """
 
     reward_scale: float = setting(gt=0)
