@@ -17,6 +17,8 @@ METHODS = {
     FISOR: "fisor.policies.agent",
     "BC": "fisor.baselines.bc",
     "DiffusionBC": "fisor.baselines.diffusion_bc",
+    "BCQ-Lag": "fisor.baselines.bcq_lag",
+    "CPQ": "fisor.baselines.cpq",
 }
 
 
