@@ -22,6 +22,8 @@ METHODS = {
     "RC-TD3BC": "fisor.baselines.rc_td3bc",
     "Saute-TD3BC": "fisor.baselines.saute_td3bc",
     "COptiDICE": "fisor.baselines.coptidice",
+    "BCQ-Lag": "fisor.baselines.bcq_lag",
+    "CPQ": "fisor.baselines.cpq",
 }
 
 

@@ -140,23 +140,28 @@ def _layers(inputs: jax.Array, outputs: int, sizes: MLP | ScalarMLP) -> jax.Arra
     return dense(outputs, sizes.product_precision)(x)
 
 
-class TwinQ(nn.Module):
-    """Two action values of the same inputs, as one batched product: -> `[2, ...]`."""
+class EnsembleQ(nn.Module):
+    """Action values of the same inputs, as one batched product: -> `[members, ...]`."""
 
     hidden_layers: int
     hidden_units: int
     product_precision: str = "float32"
+    members: int = 2
 
     @nn.compact
     def __call__(self, observations: jax.Array, actions: jax.Array) -> jax.Array:
-        """Both values of `[..., obs_dim]` observations and `[..., action_dim]` actions."""
-        twins = nn.vmap(
+        """All values of `[..., obs_dim]` observations and `[..., action_dim]` actions."""
+        networks = nn.vmap(
             ScalarMLP,
             variable_axes={"params": 0},
             split_rngs={"params": True},
             in_axes=None,
             out_axes=0,
-            axis_size=2,
+            axis_size=self.members,
         )
         inputs = jnp.concatenate([observations, actions], axis=-1)
-        return twins(self.hidden_layers, self.hidden_units, self.product_precision)(inputs)
+        return networks(self.hidden_layers, self.hidden_units, self.product_precision)(inputs)
+
+
+class TwinQ(EnsembleQ):
+    """Two of them: -> `[2, ...]`."""
