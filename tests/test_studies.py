@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import yaml
 from project import PACKAGES, ROOT, checked, edit_yaml
+from tqdm import tqdm
 
 from fisor.config.files import check
 from fisor.errors import InputError
 from fisor.methods import BASELINE_SCHEMAS
 from fisor.studies import running
+from fisor.studies.process import Stages, run_module
 from fisor.studies.study import Experiment, Study, load_study
 
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
@@ -210,3 +212,24 @@ def test_a_parameter_that_is_not_there_is_refused(repository: Path) -> None:
     episodes = {"tasks.yaml:PointRobot.overrides.evaluation.episodes": 3}
     files = running.changed_yaml(repository, experiment(**episodes))
     assert files["tasks.yaml"]["PointRobot"]["overrides"]["evaluation"]["episodes"] == 3
+
+
+PRINTS = """
+import sys, time
+print("Running stage 'first':")
+time.sleep(3)
+print("Running stage 'second':")
+sys.exit(sys.argv[1])
+"""
+
+
+def test_the_running_stage_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """While a program runs, one line for each stage that it names; then the end of its log."""
+    (tmp_path / "prints.py").write_text(PRINTS)
+    log = tmp_path / "logs/prints.log"
+    with tqdm(total=1, disable=True) as bar:
+        shown = Stages(bar, "an experiment", log)
+        failure = run_module(tmp_path, log, "prints", "it broke", watch=shown)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2:] == ["an experiment: first", "an experiment: second"]
+    assert failure == (log, "Running stage 'first':\nRunning stage 'second':\nit broke")

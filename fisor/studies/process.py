@@ -59,7 +59,7 @@ def run_module(
         log: the file for what it prints.
         module: as of `python -m`.
         arguments: of the module.
-        watch: is called again and again while it runs.
+        watch: is called again and again while it runs, and once at its end.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -84,6 +84,7 @@ def run_module(
         except BaseException:
             process.kill()
             raise
+    watch()
     if process.returncode == 0:
         return None
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
