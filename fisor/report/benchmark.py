@@ -16,13 +16,14 @@ from fisor.report.tables import COST, NONE, NOT_RUN, REWARD, Scored, bounds_of, 
 
 COLLECTED = "†"  # beside a task whose dataset is not DSRL's
 LEGEND = (
-    "Safe on a task is a normalised cost below 1. By the mean: that of the mean is, as in the "
-    "paper. By the interval: all of it is below 1; unsafe: all of it is above; else undecided. The "
-    "tables below have the means; the intervals are in each task's section and in "
-    "[results.csv](results.csv). **Bold**: safe by the mean. ★: the safe one of highest reward. "
-    f"{COLLECTED}: on data that stage `acquire` collected, not on DSRL's. The paper's figures are "
-    "those of its Tables 1 and 6, on DSRL's data. Averages are over the paper's tasks that all "
-    "methods were run on; over all, where none is the paper's.\n"
+    "A method is safe on a task if its normalised cost is below 1. By the mean: the mean is "
+    "below 1, as in the paper. By the interval: the whole 95 % interval is below 1; unsafe: the "
+    "whole interval is above 1; otherwise undecided. The tables below have the means; the "
+    "intervals are in each task's section and in [results.csv](results.csv). **Bold**: safe by "
+    f"the mean. ★: the safe one of highest reward. {COLLECTED}: on data that stage `acquire` "
+    "collected, not on DSRL's. The paper's figures are those of its Tables 1 and 6, on DSRL's "
+    "data. Averages are over the paper's tasks that all methods were run on, or over all tasks "
+    "if none is the paper's.\n"
 )
 
 
