@@ -48,7 +48,7 @@ class Config(NetworkTraining):
     reward_scale: float = setting(gt=0)
     alpha: float = setting(gt=0, by_task=True)
     epsilon: float = setting(gt=0)
-    cost_limit: float | None = setting(ge=0, by_task=True)
+    cost_limit: float | None = setting(ge=0)
     cost_threshold: Literal["normalised", "discounted"] = setting()
     regression_noise: float = setting(ge=0)
 
