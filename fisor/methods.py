@@ -24,6 +24,7 @@ METHODS = {
     "COptiDICE": "fisor.baselines.coptidice",
     "BCQ-Lag": "fisor.baselines.bcq_lag",
     "CPQ": "fisor.baselines.cpq",
+    "CDT": "fisor.baselines.cdt",
 }
 
 

@@ -26,6 +26,7 @@ def main(task: str, method: str, transitions: str, out: str, log: str) -> None:
         cost_limit=settings.cost_limit,
         episode=vector(table, "episode", transitions),
         step=vector(table, "step", transitions),
+        prompts=settings.prompts,
     )
     name = f"train_baseline {task} {method}"
     trained = module.train(

@@ -52,19 +52,22 @@ def strict_arrays(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def adam_may_mix_types() -> Iterator[None]:
     """Optax's Adam raises a float to its whole step count, which strict types would refuse."""
-    adam = optax.adam
 
-    def lenient(*args: Any, **options: Any) -> optax.GradientTransformation:
-        strict = adam(*args, **options)
+    def lenient(adam: Callable[..., optax.GradientTransformation]) -> Callable:
+        def made(*args: Any, **options: Any) -> optax.GradientTransformation:
+            strict = adam(*args, **options)
 
-        def update(*args: Any) -> Any:
-            with jax.numpy_dtype_promotion("standard"):
-                return strict.update(*args)
+            def update(*args: Any) -> Any:
+                with jax.numpy_dtype_promotion("standard"):
+                    return strict.update(*args)
 
-        return optax.GradientTransformation(strict.init, update)
+            return optax.GradientTransformation(strict.init, update)
+
+        return made
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(optax, "adam", lenient)
+        patch.setattr(optax, "adam", lenient(optax.adam))
+        patch.setattr(optax, "adamw", lenient(optax.adamw))
         yield
 
 

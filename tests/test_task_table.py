@@ -91,6 +91,17 @@ def test_another_source_is_one_word(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BENCHMARK)
+def test_prompts_fit_the_returns(name: str) -> None:
+    """Returns that are asked for, and augmented ones, are near those that the dataset has."""
+    task = load_task(name, ROOT / "tasks.yaml")
+    assert task.prompts
+    low, high = task.reference_returns
+    assert low < task.prompts.target_return <= task.prompts.highest_return
+    assert 0.98 * high <= task.prompts.highest_return <= 1.27 * high
+    assert 0.1 * (high - low) < task.prompts.return_decrease < 0.6 * (high - low)
+
+
+@pytest.mark.parametrize("name", BENCHMARK)
 def test_paper_protocol(name: str) -> None:
     """The cost limit is the paper's for the suite; nothing is overridden."""
     task = load_task(name, ROOT / "tasks.yaml")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fisor.config.task import Prompts
 from fisor.config.training import Common
 from fisor.data.transitions import Transitions
 from fisor.nn import checkpoint
@@ -24,12 +25,14 @@ class Problem(NamedTuple):
         cost_limit: cost per episode, at least 0.
         episode: `[n]` number of each transition's episode, from 0.
         step: `[n]` its step within the episode, from 0.
+        prompts: published for the task, for methods that are asked for a return; None if none are.
     """
 
     horizon_steps: int
     cost_limit: float
     episode: np.ndarray
     step: np.ndarray
+    prompts: Prompts | None = None
 
     def limit(self, own: float | None) -> float:
         """Cost per episode that a method trains for: its own `cost_limit`, or else the task's."""

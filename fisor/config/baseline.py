@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from fisor.config.section import Section, setting
+from fisor.config.task import Prompts
 from fisor.config.training import Common, Training
 
 
@@ -15,11 +16,13 @@ class BaselineStage(Section):
         name: name of the task.
         horizon_steps: time limit of an episode.
         cost_limit: limit of the cost per episode.
+        prompts: published prompts, for methods that are conditioned on a return.
     """
 
     name: str
     horizon_steps: int
     cost_limit: float
+    prompts: Prompts | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

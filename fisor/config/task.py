@@ -81,6 +81,25 @@ class Acquire(Section):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Prompts(Section):
+    """What was published for methods that are asked for a return, such as CDT.
+
+    Attributes:
+        target_return: that an episode is to reach.
+        frontier_degree: of the polynomial of the best return by cost, above which returns are
+            augmented.
+        highest_return: of an augmented episode.
+        return_decrease: how much lower than the frontier's may be the return of an episode that is
+            relabelled.
+    """
+
+    target_return: float
+    frontier_degree: int = setting(ge=0, le=10)
+    highest_return: float
+    return_decrease: float = setting(ge=0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Task(Scored):
     """One entry of tasks.yaml.
 
@@ -89,6 +108,7 @@ class Task(Scored):
         dense_violation: whether h comes from the dataset.
         record_observations: whether evaluation keeps every observation.
         acquire: where the dataset comes from.
+        prompts: published prompts, for methods that are conditioned on a return.
         overrides: of params.yaml: stage, or `baselines` -> parameter -> value.
     """
 
@@ -96,6 +116,7 @@ class Task(Scored):
     dense_violation: bool = False
     record_observations: bool = False
     acquire: Acquire
+    prompts: Prompts | None = None
     overrides: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:

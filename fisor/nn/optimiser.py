@@ -57,5 +57,5 @@ def descend(
         The network after the step, and the loss and auxiliary output before the step.
     """
     (value, rest), gradient = jax.value_and_grad(loss, has_aux=True)(learner.params)
-    change, adam_state = adam.update(gradient, learner.adam)
+    change, adam_state = adam.update(gradient, learner.adam, learner.params)
     return Learner(optax.apply_updates(learner.params, change), adam_state), value, rest
