@@ -12,7 +12,8 @@ from configured import configured
 from scipy.optimize import linprog
 
 from fisor.agents import Agent, Policy, load_agent
-from fisor.baselines.baseline import Problem, save
+from fisor.baselines.baseline import Problem, Trained, save
+from fisor.baselines.limits import discounted_limit
 from fisor.data.transitions import Transitions
 from fisor.methods import method_module
 from fisor.training.fit import fit
@@ -129,6 +130,48 @@ def crossroads(cost_limit: float) -> ConstrainedMDP:
     )
 
 
+def episode_limit(discounted: float, gamma: float, horizon_steps: int) -> float:
+    """The cost per episode of which methods make that limit of the discounted costs."""
+    return discounted / discounted_limit(1.0, gamma, horizon_steps)
+
+
+def learned(method: str, data: Transitions, problem: Problem, **changes: Any) -> tuple[Any, Any]:
+    """A baseline trained by the project's own loop: its configuration, and what it learned.
+
+    Args:
+        method: its name.
+        data: the dataset.
+        problem: what else it may know.
+        changes: parameters of training other than params.yaml's.
+    """
+    module = method_module(method)
+    config = configured(method, "train", module.Config, **changes)
+    return config, module.train(config, problem, data, partial(fit, config=config, name=method))
+
+
+def stored(
+    method: str,
+    data: Transitions,
+    config: Any,
+    result: Trained,
+    folder: Path,
+    acting: Mapping[str, Any] | None = None,
+) -> Agent:
+    """What was learned, read back from the folder that it is stored in.
+
+    Args:
+        method: its name.
+        data: the dataset.
+        config: its parameters of training.
+        result: what it learned.
+        folder: an empty one, for the policy.
+        acting: acting parameters other than params.yaml's.
+    """
+    save(folder, method, config, data, result)
+    schema = method_module(method).Acting
+    return load_agent(folder, dataclasses.asdict(configured(method, "act", schema, **acting or {})))
+
+
 def trained(
     method: str,
     data: Transitions,
@@ -137,28 +180,13 @@ def trained(
     acting: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Agent:
-    """A baseline trained by the project's own loop, and read back from the folder it is stored in.
-
-    Args:
-        method: its name.
-        data: the dataset.
-        problem: what else it may know.
-        folder: an empty one, for the policy.
-        acting: acting parameters other than params.yaml's.
-        changes: parameters of training other than params.yaml's.
-    """
-    module = method_module(method)
-    config = configured(method, "train", module.Config, **changes)
-    learned = module.train(config, problem, data, partial(fit, config=config, name=method))
-    save(folder, method, config, data, learned)
-    return load_agent(
-        folder, dataclasses.asdict(configured(method, "act", module.Acting, **acting or {}))
-    )
+    """A baseline trained by `learned`, and read back by `stored`."""
+    return stored(method, data, *learned(method, data, problem, **changes), folder, acting)
 
 
-def daring_share(agent: Agent, states: int, draws: int = 64) -> np.ndarray:
-    """The share of daring actions in each state `[s]`, over draws of the first seed's policy."""
-    policy = Policy(agent, 0)
+def daring_share(agent: Agent, states: int, draws: int = 64, seed: int = 0) -> np.ndarray:
+    """The share of daring actions in each state `[s]`, over draws of one seed's policy."""
+    policy = Policy(agent, seed)
     observations = np.repeat(np.eye(states, dtype=np.float32), draws, axis=0)
     actions = np.asarray(policy.act(observations, jax.random.key(0)))
     return (actions[:, 0] > 0).reshape(states, draws).mean(axis=1)
