@@ -172,18 +172,34 @@ def test_a_seed_learns_the_same_alone(run: tuple[Path, Curve], tmp_path: Path) -
         assert abs(values[0, 0] - beside.metrics[name][0, 1]) > 1e-3 or name == "temperature"
 
 
+def given_to_fit(problem: Problem, data: Transitions, **changes: Any) -> tuple[Any, Any]:
+    """What `train` gives the training loop, and what it stores for the agent."""
+    given = {}
+
+    def no_fit(*_: Any, **options: Any) -> tuple[Any, Any]:
+        given.update(options)
+        nothing = cdt.Learner(params={}, adam=None)
+        return cdt.State(nothing, nothing), None
+
+    config = configured("CDT", "train", cdt.Config, **{**SMALL, **changes})
+    return given, cdt.train(config, problem, data, no_fit).config
+
+
 def test_published_prompts_are_what_is_asked_for() -> None:
     """The task's own stand in the place of the dataset's."""
-    prompts = Prompts(target_return=7.5, frontier_degree=0, highest_return=8.0, return_decrease=1.0)
     data, problem = two_kinds()
-    problem = problem._replace(prompts=prompts)
+    prompts = Prompts(target_return=7.5, frontier_degree=0, highest_return=8.0, return_decrease=1.0)
+    _, stored = given_to_fit(problem._replace(prompts=prompts), data)
+    assert stored["target_return"] == 7.5
 
-    def no_fit(*_: Any, **__: Any) -> tuple[Any, Any]:
-        policy = cdt.Learner(params={}, adam=None)
-        return cdt.State(policy, policy), None
 
-    config = configured("CDT", "train", cdt.Config, **SMALL)
-    assert cdt.train(config, problem, data, no_fit).config["target_return"] == 7.5
+def test_rows_are_drawn_by_what_their_episode_does_not_cost() -> None:
+    """70 for careful episodes and 10 for daring ones, of six rows each; windows of four steps."""
+    data, problem = two_kinds()
+    given, _ = given_to_fit(problem, data, augmented_share=0.0, seeds=2)
+    expected = np.where(problem.episode % 2 == 1, 10 / 6, 70 / 6)
+    np.testing.assert_allclose(given["row_weights"], np.stack([expected] * 2))
+    assert given["window_steps"] == 4
 
 
 def test_data_that_would_never_be_drawn_is_refused() -> None:

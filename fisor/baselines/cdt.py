@@ -114,12 +114,14 @@ class Memory(NamedTuple):
 
 def adamw(config: Config) -> optax.GradientTransformation:
     """AdamW on clipped gradients; its rate rises to the configured one, and falls if it is to."""
-    rate, steps = config.learning_rate, config.warmup_steps
-    schedule = optax.linear_schedule(rate / steps, rate, steps - 1)
-    if config.cosine_decay:
-        rise, fall = schedule, optax.cosine_decay_schedule(1.0, config.training_steps)
-        schedule = lambda step: rise(step) * fall(step)  # noqa: E731
-    decayed = optax.adamw(schedule, weight_decay=config.weight_decay)
+    rise = optax.linear_schedule(1 / config.warmup_steps, 1.0, config.warmup_steps - 1)
+    fall = optax.cosine_decay_schedule(1.0, config.training_steps)
+
+    def rate(step: Array) -> Array:
+        risen = config.learning_rate * rise(step)
+        return risen * fall(step) if config.cosine_decay else risen
+
+    decayed = optax.adamw(rate, weight_decay=config.weight_decay)
     return optax.chain(optax.clip_by_global_norm(config.gradient_clip), decayed)
 
 
