@@ -17,6 +17,7 @@ METHODS = {
     FISOR: "fisor.policies.agent",
     "BC": "fisor.baselines.bc",
     "DiffusionBC": "fisor.baselines.diffusion_bc",
+    "TREBI": "fisor.baselines.trebi",
 }
 
 
