@@ -25,6 +25,7 @@ METHODS = {
     "BCQ-Lag": "fisor.baselines.bcq_lag",
     "CPQ": "fisor.baselines.cpq",
     "CDT": "fisor.baselines.cdt",
+    "TREBI": "fisor.baselines.trebi",
 }
 
 

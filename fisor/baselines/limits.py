@@ -16,9 +16,11 @@ def discounted_limit(cost_limit: float, gamma: float, horizon_steps: int) -> flo
 
     Args:
         cost_limit: l, cost per episode, at least 0.
-        gamma: discount, in (0, 1).
+        gamma: discount, in (0, 1].
         horizon_steps: T.
     """
+    if gamma == 1:
+        return cost_limit
     return cost_limit * (1 - gamma**horizon_steps) / ((1 - gamma) * horizon_steps)
 
 
