@@ -117,7 +117,7 @@ def _cells(found: Sequence[Certificate | None]) -> dict[str, str]:
 
     largest = _largest_epsilon(found)
     return {
-        "level of $V_h$, by seed": each(lambda one: f"{one.level:.2f}"),
+        "level, by seed": each(lambda one: f"{one.level:.2f}"),
         "violations": each(lambda one: f"{one.violations} of {one.starts}"),
         "$\\epsilon$": each(lambda one: f"{one.epsilon:.3f}"),
         "largest $\\epsilon$": NONE if largest is None else f"{largest:.3f}",
