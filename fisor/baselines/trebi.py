@@ -62,7 +62,7 @@ class Config(BaselineTraining):
     soft_update: float = setting(gt=0, lt=1, by_task=True)
     action_weight: float = setting(ge=0)
     plan_steps: int = setting(ge=2, by_task=True)
-    T: int = setting(ge=1, le=1000, by_task=True)
+    T: int = setting(ge=1, le=1000)
     channels: int = setting(ge=8, multiple_of=8, by_task=True)
     channel_multipliers: tuple[int, ...] = setting(min_length=1, by_task=True)
 

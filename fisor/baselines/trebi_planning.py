@@ -19,7 +19,10 @@ Values = Callable[[Array, Array], Array]  # (noisy plan, level `[]`) -> rewards 
 OFFSET = 0.008  # of the cosine schedule
 LARGEST_BETA = 0.999
 UNGUIDED_LEVELS = 2  # the last ones, whose plans are left to the planner
-PLANS_AT_ONCE = 16  # of an episode: what their values keep for the gradient stays small
+# Of an episode. What a plan's values keep for the gradient, some MB at the published size, times
+# all episodes in flight should fit a device's memory; on CPUs it should stay near the caches.
+PLANS_AT_ONCE = 32
+PLANS_AT_ONCE_ON_CPU = 8
 
 
 class Schedule(NamedTuple):
@@ -177,6 +180,8 @@ def make_plan(
         plan, _ = jax.lax.scan(denoise, from_here(first, observation), levels)
         return plan, values(plan, jnp.zeros((), levels.dtype))
 
-    drawn, estimates = jax.lax.map(draw, jax.random.split(key, plans), batch_size=PLANS_AT_ONCE)
+    most = PLANS_AT_ONCE_ON_CPU if jax.default_backend() == "cpu" else PLANS_AT_ONCE
+    keys = jax.random.split(key, plans)
+    drawn, estimates = jax.lax.map(draw, keys, batch_size=min(plans, most))
     chosen = choose(estimates[:, 0], estimates[:, 1], budget)
     return predict(drawn[chosen], jnp.zeros((), levels.dtype))
