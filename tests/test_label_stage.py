@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(folder: Path, dense: bool, **changes: Any) -> Path:
     """Label the dataset above, M = 7 and a cost limit of 2; None leaves a column out."""
     task = {"dense_violation": dense, "cost_limit": 2}
-    (folder / "params.yaml").write_text("M: 7")
+    (folder / "params.yaml").write_text("M: 7\nsize: paper\nsizes: {paper: {}}\n")
     (folder / "tasks.yaml").write_text(json.dumps({"Toy": task}))
     columns = {
         "episode": EPISODE,
