@@ -8,6 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+from dvc.repo import Repo
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ["requirements.lock", "requirements-cuda12.lock", "requirements-cuda13.lock"]
@@ -149,3 +151,14 @@ def test_unknown_cuda_fails_with_a_message(tmp_path: Path, value: str) -> None:
     assert done.returncode
     assert f"CUDA={value} is unknown: give CUDA=12 or CUDA=13" in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_the_lock_of_stages_holds_no_other_stages() -> None:
+    """An entry of a stage that dvc.yaml no longer has makes every experiment look outdated.
+
+    DVC does not remove them by itself.
+    """
+    with Repo(str(ROOT)) as repo:
+        stages = {stage.addressing for stage in repo.index.stages}
+    locked = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    assert locked.keys() <= stages
