@@ -160,6 +160,7 @@ def test_an_episode_that_begins_anew_remembers_nothing(agent: Agent) -> None:
     assert alone[0][1].returns[-1] == 6.0
 
 
+@pytest.mark.slow
 def test_a_seed_learns_the_same_alone(run: tuple[Path, Curve], tmp_path: Path) -> None:
     """Seed 0's first ten updates: the same as beside another but for products' rounding.
 

@@ -14,6 +14,8 @@ from fisor.baselines.baseline import Problem
 from fisor.baselines.limits import discounted_limit
 from fisor.data.transitions import Transitions
 
+pytestmark = pytest.mark.slow  # compiling the guided sampler takes most of it
+
 EPISODES, EPISODE_STEPS, COST_LIMIT, GAMMA = 64, 8, 4.0, 0.95
 SMALL = {
     "training_steps": 400,
@@ -117,7 +119,6 @@ def test_the_limit_is_the_tasks_or_its_own(folder: Path) -> None:
     assert budget.tolist() == pytest.approx([discounted_limit(6.0, GAMMA, EPISODE_STEPS)])
 
 
-@pytest.mark.slow
 def test_seeds_are_the_same_among_more(folder: Path, tmp_path: Path) -> None:
     """Two of two and two of three, to the last bit, all that acts.
 
