@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fisor.config.files import load_params, load_task
+from fisor.page.report_page import write_report_page
 from fisor.report.report import write_report
 from fisor.report.results import Results
 from stages import command
@@ -13,7 +14,8 @@ def main(data: str, reports: str) -> None:
     params = load_params()
     methods = (*params.policies, *params.baselines)
     tasks = [results(Path(data), task, methods) for task in params.run]
-    write_report(Path(reports), tasks, params)
+    metrics = write_report(Path(reports), tasks, params)
+    write_report_page(Path(reports) / "report.html", Path.cwd(), tasks, params.policies, metrics)
 
 
 def results(data: Path, name: str, methods: tuple[str, ...]) -> Results:
@@ -24,6 +26,8 @@ def results(data: Path, name: str, methods: tuple[str, ...]) -> Results:
         labels=data / "labels" / name,
         feasibility=data / "feasibility" / name,
         logs=data / "logs" / name,
+        raw=data / "raw" / f"{name}.hdf5",
+        recordings={method: data / "recordings" / name / method for method in methods},
         rollouts={method: data / "rollouts" / name / f"{method}.parquet" for method in methods},
     )
 

@@ -44,7 +44,11 @@ def labels(tmp_path: Path) -> Path:
 
 def test_section_by_hand(tmp_path: Path, labels: Path, task: Task) -> None:
     """Each fact in its line, shares of episodes as counts and per cent; the picture is drawn."""
-    figures, text = data_card.section(task, labels, tmp_path / "a.png", "figures/a.png")
+    found = data_card.card(task, labels)
+    figures, text = (
+        found.summary,
+        data_card.section(task, found, tmp_path / "a.png", "figures/a.png"),
+    )
     assert figures == SUMMARY
     for line in (
         "| episodes | 4 |",
@@ -65,7 +69,7 @@ def test_section_by_hand(tmp_path: Path, labels: Path, task: Task) -> None:
 def test_same_dataset_gives_the_same_picture(tmp_path: Path, labels: Path, task: Task) -> None:
     """The picture is a function of the dataset, byte by byte."""
     for name in ("a.png", "b.png"):
-        data_card.section(task, labels, tmp_path / name, name)
+        data_card.section(task, data_card.card(task, labels), tmp_path / name, name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -81,14 +85,16 @@ def test_missing_file_is_named(name: str, tmp_path: Path, labels: Path, task: Ta
     """A labels folder of an older run, without the card, is an error that names the file."""
     (labels / name).unlink()
     with pytest.raises(InputError, match=name):
-        data_card.section(task, labels, tmp_path / "a.png", "a.png")
+        data_card.card(task, labels)
 
 
 def test_a_collected_dataset_says_what_it_covers(tmp_path: Path, labels: Path, task: Task) -> None:
     """Returns -2 to 7.5 of -3 to 8.25 are 84 %; costs 0 to 9 of 0 to 20 are 45 %, which is said."""
     acquire = Acquire(source="collect", environment_steps=1, episodes=1, highest_cost=20.0, seed=0)
     collected = dataclasses.replace(task, acquire=acquire)
-    figures, text = data_card.section(collected, labels, tmp_path / "a.png", "figures/a.png")
+    found = data_card.card(collected, labels)
+    figures = found.summary
+    text = data_card.section(collected, found, tmp_path / "a.png", "figures/a.png")
     assert "| covered of the returns of normalised reward 0 to 1 | 84 % |" in text
     assert "| covered of the costs 0 to 20 | 45 % (**less than half**" in text
     assert figures["covered_share_of_returns"] == pytest.approx(9.5 / 11.25)

@@ -23,7 +23,7 @@ def main() -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    print(arguments.out / "comparison.md")
+    print(arguments.out / "comparison.html")
 
 
 if __name__ == "__main__":

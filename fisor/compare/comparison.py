@@ -11,6 +11,8 @@ from fisor.config.yaml_files import shown_value
 from fisor.errors import InputError
 from fisor.evaluation.intervals import Estimate
 from fisor.outputs import atomic_directory
+from fisor.page import charts
+from fisor.page.document import Section, write_document
 from fisor.report.plane import region_rows
 from fisor.report.plots import curves_overlaid
 from fisor.report.tables import NONE, markdown, shown
@@ -119,7 +121,7 @@ def difference_table(rows: list[Difference], a: str, b: str) -> str:
 
 
 def write_comparison(out: Path, a: Revision, b: Revision) -> None:
-    """Write comparison.md and its figures.
+    """Write comparison.md, its figures, and comparison.html with both in one file.
 
     Args:
         out: the folder; an older one is replaced when the new one is whole.
@@ -140,13 +142,34 @@ def write_comparison(out: Path, a: Revision, b: Revision) -> None:
     changed = markdown(pl.DataFrame(rows)) if rows else "None.\n"
     parts = [f"# {a.name} (A) against {b.name} (B)\n", f"## Parameters that differ\n\n{changed}"]
     with atomic_directory(out) as folder:
+        overlaid = []
         for task in shared:
             (folder / task).mkdir()
-            parts.append(_task_section(folder, task, a, b))
-        (folder / "comparison.md").write_text("\n".join(parts), encoding="utf-8")
+            curves = _curves(task, a, b)
+            parts.append(_task_section(folder, task, a, b, curves))
+            drawn = [
+                {"label": f"{task}: {title}", "chart": charts.curves_overlaid(title, both)}
+                for title, both in curves.items()
+            ]
+            overlaid.append(Section(f"{task}: training curves", drawn))
+        text = "\n".join(parts)
+        (folder / "comparison.md").write_text(text, encoding="utf-8")
+        write_document(folder / "comparison.html", text, overlaid)
 
 
-def _task_section(folder: Path, task: str, a: Revision, b: Revision) -> str:
+Curves = dict[str, dict[str, pl.DataFrame]]  # what it is of -> experiment -> the curve
+
+
+def _curves(task: str, a: Revision, b: Revision) -> Curves:
+    curves: Curves = {}
+    for letter, revision in (("A", a), ("B", b)):
+        for file in sorted(revision.fetch(f"reports/curves/{task}").glob("*.csv")):
+            title = file.stem.replace("_", " ").replace(" h", "_h").replace(" r", "_r")
+            curves.setdefault(title, {})[f"{letter}: {revision.name}"] = pl.read_csv(file)
+    return curves
+
+
+def _task_section(folder: Path, task: str, a: Revision, b: Revision, curves: Curves) -> str:
     parts = [f"## {task}\n"]
     for method_a, method_b in _methods(a, b):
         both = differences(a.metrics[task][method_a], b.metrics[task][method_b])
@@ -158,11 +181,6 @@ def _task_section(folder: Path, task: str, a: Revision, b: Revision) -> str:
             "The feasible region, means over seeds (they have no interval):\n\n"
             + difference_table(both, a.name, b.name)
         )
-    curves: dict[str, dict[str, pl.DataFrame]] = {}
-    for letter, revision in (("A", a), ("B", b)):
-        for file in sorted(revision.fetch(f"reports/curves/{task}").glob("*.csv")):
-            title = file.stem.replace("_", " ").replace(" h", "_h").replace(" r", "_r")
-            curves.setdefault(title, {})[f"{letter}: {revision.name}"] = pl.read_csv(file)
     curves_overlaid(folder / task / "curves.png", curves)
     parts.append(f"![Training curves]({task}/curves.png)\n")
     if (truth := a.truth(task)) is not None:

@@ -23,9 +23,11 @@ class Agreement(NamedTuple):
     feasible_called_infeasible: float
 
 
-def grid_states(half_width: float, where: Slice) -> tuple[np.ndarray, np.ndarray]:
-    """The axis `[n]` and the states `[n * n, 4]` of a slice, row by row of equal y."""
-    axis = np.linspace(-half_width, half_width, GRID_POINTS)
+def grid_states(
+    half_width: float, where: Slice, points: int = GRID_POINTS
+) -> tuple[np.ndarray, np.ndarray]:
+    """The axis `[points]` and the states `[points * points, 4]` of a slice, rows of equal y."""
+    axis = np.linspace(-half_width, half_width, points)
     x, y = np.meshgrid(axis, axis)
     rest = [np.full(x.size, where.speed), np.full(x.size, np.deg2rad(where.heading_degrees))]
     return axis, np.stack([x.ravel(), y.ravel(), *rest], axis=-1).astype(np.float32)

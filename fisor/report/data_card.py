@@ -2,8 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from fisor.config.task import Task
@@ -12,17 +13,28 @@ from fisor.errors import InputError
 from fisor.report import plots
 
 
-def section(task: Task, labels: Path, picture: Path, link: str) -> tuple[dict[str, Any], str]:
-    """Draw a dataset's picture and describe it.
+class Card(NamedTuple):
+    """What a dataset holds.
+
+    Attributes:
+        summary: its figures, for metrics.json.
+        rows: the same in words: name -> value.
+        returns: `[episodes]`.
+        costs: `[episodes]`.
+    """
+
+    summary: dict[str, Any]
+    rows: dict[str, str]
+    returns: np.ndarray
+    costs: np.ndarray
+
+
+def card(task: Task, labels: Path) -> Card:
+    """Read what stage `label` found out about a dataset.
 
     Args:
         task: whose dataset it is.
         labels: the folder that stage `label` made.
-        picture: the file to draw.
-        link: of the picture, as the text has it.
-
-    Returns:
-        The figures for metrics.json, and the Markdown.
 
     Raises:
         InputError: a file of `labels` is not there.
@@ -33,14 +45,6 @@ def section(task: Task, labels: Path, picture: Path, link: str) -> tuple[dict[st
     summary = json.loads((labels / "summary.json").read_text(encoding="utf-8"))
     episodes = pl.read_parquet(labels / "episodes.parquet")
     all_returns, all_costs = episodes["returns"].to_numpy(), episodes["costs"].to_numpy()
-    plots.return_against_cost(
-        picture,
-        task.name,
-        all_returns,
-        all_costs,
-        task.cost_limit,
-        task.reference_returns,
-    )
     count, low, high = summary["episodes"], *task.reference_returns
     safe, within = summary["safe_episodes"], summary["episodes_within_cost_limit"]
     returns = f"{summary['lowest_return']:.2f} to {summary['highest_return']:.2f}"
@@ -67,14 +71,31 @@ def section(task: Task, labels: Path, picture: Path, link: str) -> tuple[dict[st
         rows["changed on conversion"] = ", ".join(
             f"{name.replace('_', ' ')}: {number:,}" for name, number in changes.items()
         )
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    text = (
+    return Card(summary, rows, all_returns, all_costs)
+
+
+def section(task: Task, found: Card, picture: Path, link: str) -> str:
+    """Draw a dataset's picture and describe it.
+
+    Args:
+        task: whose dataset it is.
+        found: its card.
+        picture: the file to draw.
+        link: of the picture, as the text has it.
+
+    Returns:
+        The Markdown.
+    """
+    plots.return_against_cost(
+        picture, task.name, found.returns, found.costs, task.cost_limit, task.reference_returns
+    )
+    table = "\n".join(f"| {name} | {value} |" for name, value in found.rows.items())
+    return (
         f"### Data\n\n| {task.name} | |\n| --- | --- |\n{table}\n\n"
         f"![Return against cost]({link})\n\n"
         "*The dataset, one point per episode: return against cost. Dashed: the cost limit; dotted: "
         "the returns of normalised reward 0 and 1.*\n"
     )
-    return summary, text
 
 
 def source(task: Task) -> str:

@@ -36,13 +36,16 @@ from fisor.report.tables import (
 PICTURE = "reward_against_cost.png"
 
 
-def write_report(reports: Path, tasks: Sequence[Results], certified: Certified) -> None:
-    """Write everything under `reports`.
+def write_report(reports: Path, tasks: Sequence[Results], certified: Certified) -> dict[str, Any]:
+    """Write everything under `reports` but the HTML page.
 
     Args:
         reports: the folder of metrics.json, report.md, results.csv, figures/ and curves/.
         tasks: the results to show, all of the same methods.
         certified: parameters of the certificates.
+
+    Returns:
+        The content of metrics.json.
 
     Raises:
         InputError: a result is missing.
@@ -89,6 +92,7 @@ def write_report(reports: Path, tasks: Sequence[Results], certified: Certified) 
     text = json.dumps(_rounded(metrics), indent=2, allow_nan=False) + "\n"
     (reports / "metrics.json").write_text(text, encoding="utf-8")
     (reports / "report.md").write_text("\n".join(sections), encoding="utf-8")
+    return metrics
 
 
 def _legend() -> str:
@@ -108,8 +112,9 @@ def _task_section(
 ) -> tuple[dict[str, Any], str]:
     task, suite = results.task, suite_of(results.task)
     picture = f"{task.name}/dataset.png"
-    card, text = data_card.section(task, results.labels, figures / picture, f"figures/{picture}")
-    metrics: dict[str, Any] = {"data": card}
+    card = data_card.card(task, results.labels)
+    text = data_card.section(task, card, figures / picture, f"figures/{picture}")
+    metrics: dict[str, Any] = {"data": card.summary}
     critic = trained.load(results.feasibility)
     parts = [f"## {task.name}\n", text, "### Results\n"]
     if critic.config["feasibility"] == "cost_value":

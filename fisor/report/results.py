@@ -25,6 +25,8 @@ class Results(NamedTuple):
         feasibility: the folder of Q_h and V_h.
         logs: the folder with a log of each training.
         rollouts: method -> its episodes, a Parquet file.
+        recordings: method -> the folder of its recorded episodes.
+        raw: the dataset as it was downloaded or collected.
     """
 
     task: Task
@@ -33,6 +35,8 @@ class Results(NamedTuple):
     feasibility: Path
     logs: Path
     rollouts: Mapping[str, Path]
+    recordings: Mapping[str, Path]
+    raw: Path
 
     @property
     def ran(self) -> tuple[str, ...]:

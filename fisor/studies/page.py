@@ -1,4 +1,4 @@
-"""A study's page: README.md with its command, table.md, table.csv and figure.png."""
+"""A study's page: README.md with its command, table.md, table.csv, figure.png; and page.html."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -13,6 +13,7 @@ from fisor.envs.truth import Truth
 from fisor.errors import InputError
 from fisor.hardware import processor
 from fisor.outputs import atomic_directory
+from fisor.page.document import write_document
 from fisor.report.plane import region_rows
 from fisor.report.report import figure_2_episodes
 from fisor.report.scatter import points_of, reward_against_cost
@@ -72,6 +73,7 @@ def write_page(
         (folder / "table.md").write_text(table, encoding="utf-8")
         text = _readme(repository, study, experiments, done, failed, command, table)
         (folder / "README.md").write_text(text, encoding="utf-8")
+        write_document(folder / "page.html", text)
 
 
 def _table_and_figure(

@@ -1,0 +1,1 @@
+"""HTML pages: one file each, readable offline, with charts and moving pictures."""
