@@ -14,9 +14,11 @@ import optax
 import project
 import pytest
 import transition_files
+from browser import offline_browser
 from configured import section
 from dsrl_host import Server, dataset
 from plain_study import plain_study
+from playwright.sync_api import Page
 from project import ROOT, checked, editing
 from raw_dataset import fields
 
@@ -205,6 +207,13 @@ def rewritten(tmp_path: Path) -> Callable[..., Path]:
 def labelled(tmp_path: Path) -> Callable[[np.ndarray], Path]:
     """A function (h) -> a file of labels."""
     return partial(transition_files.write_labels, tmp_path)
+
+
+@pytest.fixture
+def open_offline() -> Iterator[Callable[[Path], Page]]:
+    """A function (path) -> the page in a browser; the test fails if it asks a host for anything."""
+    with offline_browser() as opened:
+        yield opened
 
 
 @pytest.fixture
