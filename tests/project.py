@@ -96,6 +96,7 @@ def small_copy(folder: Path) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     for name in names:
         shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "benchmarks/results", folder / "benchmarks/results")
     edit_yaml(folder / "params.yaml", SMALL_PARAMS)
     edit_yaml(folder / "tasks.yaml", {"PointRobot": SMALL_TASK})
     checked(folder, "git", "init", "--quiet")

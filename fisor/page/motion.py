@@ -16,8 +16,8 @@ from fisor.evaluation.regions import grid_states
 
 EPISODES = 20  # of a method's first seed, in the animation
 GRID_POINTS = 41  # along x and y, of the region with sliders
-SPEEDS = tuple(np.linspace(0, 2, 5).tolist())  # units of length per second
-HEADINGS = tuple(range(0, 360, 30))  # degrees
+SPEEDS = (0.5, 1.0, 1.5, 2.0)  # units of length per second
+HEADINGS = tuple(range(0, 360, 45))  # degrees
 POSITION_UNITS = 8000  # of a position per half of the plane's width
 ANGLE_UNITS = 5000  # per radian
 VALUE_UNITS = 1000  # per unit of V_h

@@ -18,7 +18,6 @@ from fisor.config.data import Labels
 from fisor.config.feasibility import Feasibility
 from fisor.config.policy import Policy
 from fisor.config.reward import Reward
-from fisor.config.yaml_files import shown_value
 from fisor.report.data_card import source
 from fisor.report.results import Results
 
@@ -83,7 +82,7 @@ def different(repository: Path, task: str, method: str, dense_violation: bool) -
     for name, schema in SECTIONS.items():
         values: Mapping[str, Any] = vars(layers.load(schema, task, method, *files))
         differing = [
-            f"{parameter} {shown_value(values[parameter])} ({value:,.10g})"
+            f"{parameter} {values[parameter]:,.10g} ({value:,.10g})"
             for parameter, value in paper.filter(section=name).select("parameter", "value").rows()
             if values[parameter] != value and not (parameter == "M" and dense_violation)
         ]

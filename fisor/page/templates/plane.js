@@ -149,7 +149,7 @@ function region(holder) {
   }
   speed.addEventListener("input", show); heading.addEventListener("input", show);
   dark.addEventListener("change", show);
-  speed.value = 3; heading.value = 1; show();
+  speed.value = 2; heading.value = 1; show();
 }
 document.querySelectorAll(".plane.animation").forEach(animate);
 document.querySelectorAll(".plane.region").forEach(region);
