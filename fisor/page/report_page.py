@@ -134,13 +134,15 @@ def _certificates(
     rows = []
     for method in methods:
         found = metrics.get(method, {}).get("certificates", {})
-        for name, title in (("zero_level", "0"), ("chosen_level", "chosen")):
+        for name, title in (("zero_level", "at most 0"), ("chosen_level", "chosen")):
             if name not in found:
                 continue
             of_seeds = [seed for key, seed in found[name].items() if key.startswith("seed_")]
             known = [seed for seed in of_seeds if seed is not None]
             largest = found[name]["largest_epsilon"]
             levels = ", ".join(NONE if s is None else f"{s['level']:.2f}" for s in of_seeds)
+            if not known:
+                levels = "none does"
             rows.append(
                 [
                     Cell(method),
