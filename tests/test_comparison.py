@@ -1,6 +1,7 @@
 """Two experiments side by side: what differs, and whether it lies inside the intervals."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from playwright.sync_api import Page
 from project import checked
 
 from fisor.compare import comparison
@@ -98,8 +100,13 @@ def write(folder: Path, tau: float, reward: float) -> None:
     curve.write_csv(folder / "reports/curves/BallRun/mean_of_V_h.csv")
 
 
-def test_page_of_an_experiment_against_the_workspace(repository: Path, tmp_path: Path) -> None:
-    """Parameters of what was run, figures and curves; nothing of what is the same."""
+def test_page_of_an_experiment_against_the_workspace(
+    repository: Path, tmp_path: Path, open_offline: Callable[[Path], Page]
+) -> None:
+    """Parameters of what was run, figures and curves; nothing of what is the same.
+
+    The HTML page has the same, and the curves of both overlaid.
+    """
     out = tmp_path / "page"
     with Revision(repository, "workspace") as a, Revision(repository, "tau=0.8") as b:
         comparison.write_comparison(out, a, b)
@@ -108,6 +115,12 @@ def test_page_of_an_experiment_against_the_workspace(repository: Path, tmp_path:
     assert table == ["| `tau` | 0.9 | 0.8 |"]
     assert "0.500 [0.200, 0.550] | 0.250 [0.200, 0.550] | -0.25 | inside |" in text
     assert (out / "BallRun/curves.png").read_bytes().startswith(b"\x89PNG")
+    page = open_offline(out / "comparison.html")
+    assert page.locator("td").all_inner_texts()[:3] == ["tau", "0.9", "0.8"]
+    chart = page.locator(".vega")
+    chart.scroll_into_view_if_needed()
+    chart.locator("svg").wait_for()
+    assert "A: workspace" in chart.inner_text()
 
 
 def test_names_are_experiments_commits_or_the_workspace(repository: Path) -> None:

@@ -51,6 +51,7 @@ def test_a_study_runs_fails_goes_on_and_is_compared(project: Path) -> None:
     assert "`N` must be greater than or equal to 1, not 0" in first.stderr  # of the log
     page = project / "reports/studies/small"
     assert "python -m fisor.studies studies/small.yaml" in (page / "README.md").read_text()
+    assert "data:image/png;base64" in (page / "page.html").read_text()
     assert (page / "figure.png").read_bytes().startswith(b"\x89PNG")
     table = pl.read_csv(page / "table.csv")
     assert table.height == 3 * 2
