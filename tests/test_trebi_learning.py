@@ -21,7 +21,7 @@ SMALL = {
     "training_steps": 400,
     "planner_updates": 1,
     "learning_rate": 3e-3,
-    "batch_size": 32,
+    "batch_windows": 32,
     "gamma": GAMMA,
     "soft_update": 0.02,
     "plan_steps": 4,

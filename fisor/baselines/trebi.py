@@ -44,7 +44,7 @@ class Config(BaselineTraining):
 
     Attributes:
         planner_updates: gradient steps of the planner for each one of the values.
-        batch_size: windows of a gradient step.
+        batch_windows: windows of a gradient step.
         gamma: discount of the values and of the budget.
         soft_update: share by which the moving averages of the weights, which act, move in each
             step.
@@ -57,7 +57,7 @@ class Config(BaselineTraining):
     """
 
     planner_updates: int = setting(ge=1, by_task=True)
-    batch_size: int = setting(ge=1, by_task=True)
+    batch_windows: int = setting(ge=1, by_task=True)
     gamma: float = setting(gt=0, le=1)
     soft_update: float = setting(gt=0, lt=1, by_task=True)
     action_weight: float = setting(ge=0)
@@ -205,11 +205,11 @@ def train(config: Config, problem: Problem, data: Transitions, fit: Fit) -> Trai
         plans = jax.vmap(plan_of, in_axes=(0, None))(windows, normaliser)
         planner_key, values_key = jax.random.split(key)
         each = (
-            plans.reshape(config.planner_updates, config.batch_size, *shape),
+            plans.reshape(config.planner_updates, config.batch_windows, *shape),
             jax.random.split(planner_key, config.planner_updates),
         )
         next_planner, planner_losses = jax.lax.scan(planner_step, state.planner, each)
-        first = slice(config.batch_size)
+        first = slice(config.batch_windows)
         next_values, (reward_loss, cost_loss) = values_step(
             state.values, plans[first], windows.values[first, 0], values_key
         )
@@ -225,7 +225,7 @@ def train(config: Config, problem: Problem, data: Transitions, fit: Fit) -> Trai
         update,
         Rows.of(data, problem.step, config.gamma),
         row_weights=np.broadcast_to(begins.astype(np.float32), (config.seeds, begins.size)),
-        batch_size=config.batch_size * config.planner_updates,
+        batch_size=config.batch_windows * config.planner_updates,
         window_steps=config.plan_steps,
     )
     of_all = jax.tree.map(lambda x: np.broadcast_to(x, (config.seeds, *x.shape)), normaliser)
