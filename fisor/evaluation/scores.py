@@ -67,8 +67,9 @@ def start_feasible_values(agent: Agent, starts: np.ndarray) -> np.ndarray | None
 def episodes_in_flight(episodes: int, suite: Suite) -> int:
     """How many of a seed's episodes run in simulators at once.
 
-    At most 10; where each takes a process, which takes seconds to start, at most 2. It does not depend on the machine's cores, see `roll_out`. Episodes of equal lengths come in
-    waves of equal sizes.
+    At most 10; where each takes a process, which takes seconds to start, at most 2. It does not
+    depend on the machine's cores, see `roll_out`. Episodes of equal lengths come in waves of equal
+    sizes.
 
     Args:
         episodes: in all.

@@ -13,7 +13,7 @@ from fisor.envs.rendering.renderers import PICTURE_HEIGHT, PICTURE_WIDTH
 MOST_FRAMES = 60
 MOST_BYTES = 48 * 1024
 FRAMES_PER_SECOND = 10.0
-QUALITIES = (80, 65, 50, 35, 20)  # of WebP, 0 to 100
+QUALITIES = (80, 60, 40, 20, 10, 5)  # of WebP, 0 to 100
 BORDER_PIXELS, BORDER_COLOUR = 8, (214, 0, 0)
 
 

@@ -38,7 +38,6 @@ class MujocoCamera:
         self._mujoco, self._simulated = mujoco, simulated
         self._model: Any = None
         self._context = _context()
-        self._context.make_current()
         self._rectangle = mujoco.MjrRect(0, 0, PICTURE_WIDTH, PICTURE_HEIGHT)
         self._options = mujoco.MjvOption()
         _entries(self._options.geomgroup)[:] = 1  # goals, hazards and others each have a group
@@ -46,11 +45,14 @@ class MujocoCamera:
     def picture(self) -> np.ndarray:
         """A picture of the current state."""
         mujoco, task = self._mujoco, getattr(self._simulated, "task", self._simulated)
+        self._context.make_current()
         if task.model is not self._model:
             self._model = task.model
             self._model.vis.global_.offwidth = PICTURE_WIDTH
             self._model.vis.global_.offheight = PICTURE_HEIGHT
             self._scene = mujoco.MjvScene(self._model, maxgeom=10000)
+            flags = _entries(self._scene.flags)
+            flags[mujoco.mjtRndFlag.mjRND_REFLECTION.value] = 0  # would enlarge the clips
             self._renderer = mujoco.MjrContext(
                 self._model, mujoco.mjtFontScale.mjFONTSCALE_100.value
             )
@@ -72,7 +74,7 @@ class MujocoCamera:
     def _camera(self, task: Any) -> Any:
         camera = self._mujoco.MjvCamera()
         if task is self._simulated:  # a velocity task: beside the body, and with it
-            camera.azimuth, camera.elevation, camera.distance = 90.0, -20.0, 4.0
+            camera.azimuth, camera.elevation, camera.distance = 90.0, -40.0, 4.0
             target = [*task.data.subtree_com[1][:2], 0.4]
         else:  # above the course; moved only if the agent leaves it
             camera.azimuth, camera.elevation, camera.distance = 90.0, -60.0, 4.8
