@@ -62,8 +62,10 @@ def clip(pictures: Sequence[np.ndarray], shown: Sequence[int], violating: Collec
             else images[index]
             for index, before, end in zip(kept, [-1, *ends], ends, strict=False)
         ]
+        speed = FRAMES_PER_SECOND / every
+        if len(_encoded(frames, QUALITIES[-1], speed)) > MOST_BYTES:
+            continue
         for quality in QUALITIES:
-            speed = FRAMES_PER_SECOND / every
             webp = _encoded(frames, quality, speed)
             if len(webp) <= MOST_BYTES:
                 return Clip(webp, apart * every, speed)

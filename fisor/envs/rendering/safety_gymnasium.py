@@ -37,7 +37,7 @@ class MujocoCamera:
 
         self._mujoco, self._simulated = mujoco, simulated
         self._model: Any = None
-        self._context = _context()
+        self._context = opengl_context()
         self._rectangle = mujoco.MjrRect(0, 0, PICTURE_WIDTH, PICTURE_HEIGHT)
         self._options = mujoco.MjvOption()
         _entries(self._options.geomgroup)[:] = 1  # goals, hazards and others each have a group
@@ -89,7 +89,7 @@ def _entries(array: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(array, array.shape, (array.itemsize,))
 
 
-def _context() -> Any:
+def opengl_context() -> Any:
     """An OpenGL context without a display.
 
     Raises:
