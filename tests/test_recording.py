@@ -140,8 +140,9 @@ def test_no_pictures_no_failure(
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without EGL and OSMesa, MuJoCo's renderer tells what to install."""
     monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
-    with pytest.raises(InputError, match=r"install the system package libegl1 or libosmesa6$"):
-        safety_gymnasium.opengl_context()
+    for wanted in ("", "egl", "osmesa", "glfw"):
+        with pytest.raises(InputError, match=r"install the system package libegl1 or libosmesa6$"):
+            safety_gymnasium.opengl_context(wanted)
 
 
 def test_a_table_of_other_episodes_is_refused(

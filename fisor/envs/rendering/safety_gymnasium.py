@@ -24,20 +24,23 @@ def make(environment: str, horizon_steps: int) -> gymnasium.Env:
     Raises:
         InputError: the simulator cannot be imported, or no OpenGL library is installed.
     """
+    # Where its library is missing, MuJoCo could not be imported at all.
+    wanted = os.environ.pop("MUJOCO_GL", "")
     made = safety_gymnasium.make(environment, horizon_steps)
-    return RenderedEnv(made, MujocoCamera(simulator_of(made)._simulated).picture)
+    camera = MujocoCamera(simulator_of(made)._simulated, opengl_context(wanted))
+    return RenderedEnv(made, camera.picture)
 
 
 class MujocoCamera:
     """Makes pictures of a Safety-Gymnasium environment, whose model changes with each reset."""
 
-    def __init__(self, simulated: Any) -> None:
-        """Take an OpenGL context for an environment."""
+    def __init__(self, simulated: Any, context: Any) -> None:
+        """Take pictures of an environment in an OpenGL context."""
         import mujoco
 
         self._mujoco, self._simulated = mujoco, simulated
         self._model: Any = None
-        self._context = opengl_context()
+        self._context = context
         self._rectangle = mujoco.MjrRect(0, 0, PICTURE_WIDTH, PICTURE_HEIGHT)
         self._options = mujoco.MjvOption()
         _entries(self._options.geomgroup)[:] = 1  # goals, hazards and others each have a group
@@ -89,13 +92,15 @@ def _entries(array: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(array, array.shape, (array.itemsize,))
 
 
-def opengl_context() -> Any:
+def opengl_context(wanted: str = "") -> Any:
     """An OpenGL context without a display.
+
+    Args:
+        wanted: `egl` or `osmesa`; otherwise what is installed, EGL first.
 
     Raises:
         InputError: there is no library for it.
     """
-    wanted = os.environ.get("MUJOCO_GL")
     for name in [wanted] if wanted in LIBRARIES else LIBRARIES:
         if ctypes.util.find_library(LIBRARIES[name][0]) is None:
             continue
