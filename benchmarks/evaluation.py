@@ -70,7 +70,7 @@ def pool_rate(
         return agent.act(networks, params, step.observation[None], key, acting)[0], memory
 
     policy = Agent(stacked, networks.score.action_dim, tuple, act)
-    in_flight = episodes_in_flight(episodes, 2 if suite_of(task).one_per_process else 10)
+    in_flight = episodes_in_flight(episodes, suite_of(task))
     with SimulatorPool(task, policy.seeds * in_flight) as pool:
         run = partial(roll_out, policy, task, pool, in_flight=in_flight)
         run(reset_seeds=np.arange(in_flight))  # the processes make their environments

@@ -19,6 +19,7 @@ STAGES = (
     "train_feasibility",
     "train_reward",
     "train_policy",
+    "record",
     "report",
 )
 

@@ -11,11 +11,14 @@ from project import checked
 
 POLICY, EVALUATE = "train_policy@PointRobot-FISOR", "evaluate@PointRobot-FISOR"
 OURS = "FISOR-BF"
+RECORD = "record@PointRobot-FISOR"
 BASELINE, EVALUATE_BASELINE = "train_baseline@PointRobot-BC", "evaluate_baseline@PointRobot-BC"
+RECORD_BASELINE = "record_baseline@PointRobot-BC"
 FEASIBILITY, REWARD = "train_feasibility@PointRobot", "train_reward@PointRobot"
 CHAIN = {f"{stage}@PointRobot" for stage in ("acquire", "convert", "label")}
-CHAIN |= {FEASIBILITY, REWARD, POLICY, EVALUATE, "report"}
-BELOW_POLICY = {POLICY, EVALUATE, "report"}
+BELOW_EVALUATION = {EVALUATE, RECORD, "report"}
+BELOW_POLICY = {POLICY, *BELOW_EVALUATION}
+CHAIN |= {FEASIBILITY, REWARD, *BELOW_POLICY}
 BELOW_FEASIBILITY = {FEASIBILITY, *BELOW_POLICY}
 BELOW_CRITICS = {REWARD, *BELOW_FEASIBILITY}
 

@@ -12,10 +12,13 @@ from project import checked, edit_yaml, editing
 from reruns import (
     BASELINE,
     BELOW_CRITICS,
+    BELOW_EVALUATION,
     BELOW_FEASIBILITY,
     BELOW_POLICY,
     EVALUATE,
     EVALUATE_BASELINE,
+    RECORD,
+    RECORD_BASELINE,
     would_rerun,
     write,
 )
@@ -60,13 +63,13 @@ BASELINE_CHANGES = {
     # No critic of FISOR's, and nothing that only they read, touches a baseline.
     "tau": ({"tau": 0.8}, BELOW_CRITICS),
     "M": ({"M": 1}, BELOW_FEASIBILITY | {"label@PointRobot"}),
-    "N": ({"N": 3}, {EVALUATE, "report"}),
+    "N": ({"N": 3}, BELOW_EVALUATION),
     "temperature": ({"feasible_temperature": 2}, BELOW_POLICY),
     "its own": (
         {"methods": {"BC": {"train": {"batch_size": 8}}}},
-        {BASELINE, EVALUATE_BASELINE, "report"},
+        {BASELINE, EVALUATE_BASELINE, RECORD_BASELINE, "report"},
     ),
-    "seeds": ({"seeds": 1}, BELOW_CRITICS | {BASELINE, EVALUATE_BASELINE}),
+    "seeds": ({"seeds": 1}, BELOW_CRITICS | {BASELINE, EVALUATE_BASELINE, RECORD_BASELINE}),
 }
 
 
@@ -79,13 +82,18 @@ def test_a_baseline_depends_on_its_own_parameters(edited_with_baseline: Path, na
 
 
 BASELINE_CODE = {
-    "its own": ("fisor/baselines/bc.py", ".mean()", ".sum()", {BASELINE, EVALUATE_BASELINE}),
+    "its own": (
+        "fisor/baselines/bc.py",
+        ".mean()",
+        ".sum()",
+        {BASELINE, EVALUATE_BASELINE, RECORD_BASELINE},
+    ),
     "another's": ("fisor/baselines/diffusion_bc.py", "np.ones(", "2 * np.ones(", set()),
     "FISOR's": (
         "fisor/policies/agent.py",
         ".max(axis=0)",
         ".mean(axis=0)",
-        {EVALUATE},
+        {EVALUATE, RECORD},
     ),
 }
 
@@ -156,7 +164,8 @@ def test_adding_a_method_is_a_module_and_two_lines(rerun: Path) -> None:
     train = {"training_steps": 4, "learning_rate": 0.1, "cosine_decay": False, "scale": 0.5}
     entry = {"Toy": {"train": train, "act": {"shift": 0.25}}}
     edit_yaml(rerun / "params.yaml", {"methods": entry, "baselines": ["Toy"]})
-    toy = {f"{stage}@PointRobot-Toy" for stage in ("train_baseline", "evaluate_baseline")}
+    stages = "train_baseline", "evaluate_baseline", "record_baseline"
+    toy = {f"{stage}@PointRobot-Toy" for stage in stages}
     assert would_rerun(rerun) == toy | {"report"}
     printed = checked(rerun, "dvc", "repro")
     ran = set(re.findall(r"Running stage '([^']+)'", printed))
@@ -164,4 +173,4 @@ def test_adding_a_method_is_a_module_and_two_lines(rerun: Path) -> None:
     metrics = json.loads((rerun / "reports/metrics.json").read_text())["PointRobot"]
     assert 0 <= metrics["Toy"]["episodes_with_a_violation"]["mean"] <= 1
     edit_yaml(rerun / "params.yaml", {"methods": {"Toy": {"act": {"shift": 0.5}}}})
-    assert would_rerun(rerun) == {"evaluate_baseline@PointRobot-Toy", "report"}
+    assert would_rerun(rerun) == toy - {"train_baseline@PointRobot-Toy"} | {"report"}

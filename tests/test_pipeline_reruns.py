@@ -8,18 +8,26 @@ from project import edit_yaml
 from reruns import (
     BASELINE,
     BELOW_CRITICS,
+    BELOW_EVALUATION,
     BELOW_FEASIBILITY,
     BELOW_POLICY,
     CHAIN,
-    EVALUATE,
     EVALUATE_BASELINE,
     OURS,
+    RECORD,
+    RECORD_BASELINE,
     REWARD,
     would_rerun,
     write,
 )
 
 # What a parameter reruns --------------------------------------------------------------------------
+
+
+def of_method(name: str) -> set[str]:
+    """The stages of one more policy."""
+    own = {f"{stage}@PointRobot-{name}" for stage in ("train_policy", "evaluate", "record")}
+    return own | {"report"}
 
 
 FROM_CONVERT = CHAIN - {"acquire@PointRobot"}
@@ -38,12 +46,13 @@ CHANGES = {
     "temperature": ({"feasible_temperature": 2}, BELOW_POLICY),
     "clip": ({"infeasible_clip": 100}, BELOW_POLICY),
     "T": ({"T": 4}, BELOW_POLICY),
-    "N": ({"N": 3}, {EVALUATE, "report"}),
-    "sampler": ({"sampler": "dpm_solver_1"}, {EVALUATE, "report"}),
-    "acting_rule": ({"acting_rule": "best_feasible"}, {EVALUATE, "report"}),
-    "margin": ({"margin": 0.1}, {EVALUATE, "report"}),
-    "proposals": ({"proposals": 3}, {EVALUATE, "report"}),
-    "episodes": ({"episodes": 10}, {EVALUATE, "report"}),
+    "N": ({"N": 3}, BELOW_EVALUATION),
+    "sampler": ({"sampler": "dpm_solver_1"}, BELOW_EVALUATION),
+    "acting_rule": ({"acting_rule": "best_feasible"}, BELOW_EVALUATION),
+    "margin": ({"margin": 0.1}, BELOW_EVALUATION),
+    "proposals": ({"proposals": 3}, BELOW_EVALUATION),
+    "episodes": ({"episodes": 10}, BELOW_EVALUATION),
+    "record": ({"record": False}, {RECORD}),
     "certificate_beta": ({"certificate_beta": 0.01}, {"report"}),
     "certificate_epsilon": ({"certificate_epsilon": 0.1}, {"report"}),
     # The paper's ablations: without reachability, without the infeasible part, without diffusion,
@@ -59,18 +68,18 @@ CHANGES = {
     "data_share_seed": ({"data_share_seed": 1}, FROM_CONVERT),
     "an ablation beside FISOR": (
         {"policies": ["FISOR", "gaussian"]},
-        {"train_policy@PointRobot-gaussian", "evaluate@PointRobot-gaussian", "report"},
+        of_method("gaussian"),
     ),
     "our variant beside FISOR": (
         {"policies": ["FISOR", OURS]},
-        {f"train_policy@PointRobot-{OURS}", f"evaluate@PointRobot-{OURS}", "report"},
+        of_method(OURS),
     ),
     "a baseline beside FISOR": (
         {"baselines": ["BC"]},
-        {BASELINE, EVALUATE_BASELINE, "report"},
+        {BASELINE, EVALUATE_BASELINE, RECORD_BASELINE, "report"},
     ),
     "a method's training": ({"methods": {"FISOR": {"train": {"T": 4}}}}, BELOW_POLICY),
-    "a method's acting": ({"methods": {"FISOR": {"act": {"N": 3}}}}, {EVALUATE, "report"}),
+    "a method's acting": ({"methods": {"FISOR": {"act": {"N": 3}}}}, BELOW_EVALUATION),
     "another method": ({"methods": {"gaussian": {"train": {"T": 4}, "act": {"N": 3}}}}, set()),
 }
 
@@ -86,7 +95,7 @@ def test_a_parameter_reruns_what_lies_downstream(edited: Path, name: str) -> Non
 def test_a_tasks_own_facts_rerun_what_reads_them(edited: Path) -> None:
     """Keeping the observations is evaluation's alone; the cost limit labels, scores, reports."""
     edit_yaml(edited / "tasks.yaml", {"PointRobot": {"record_observations": False}})
-    assert would_rerun(edited) == {EVALUATE, "report"}
+    assert would_rerun(edited) == BELOW_EVALUATION
     edit_yaml(edited / "tasks.yaml", {"PointRobot": {"cost_limit": 6}})
     assert {"acquire@PointRobot", REWARD} & would_rerun(edited) == {REWARD}  # below convert
 
@@ -139,13 +148,19 @@ CODE = {
         "fisor/policies/agent.py",
         ".max(axis=0)",
         ".mean(axis=0)",
-        {EVALUATE, "report"},
+        BELOW_EVALUATION,
     ),
     "a simulator": (
         "fisor/envs/bullet_safety_gym.py",
         "FAR_ABOVE_METRES = 50.0",
         "FAR_ABOVE_METRES = 60.0",
         CHAIN,
+    ),
+    "a camera": (
+        "fisor/envs/rendering/bullet_safety_gym.py",
+        '"distance": 13.5',
+        '"distance": 14.5',
+        {RECORD},
     ),
     "a plot": ("fisor/report/plots.py", '"font.size": 9', '"font.size": 10', {"report"}),
     "a study": ("fisor/studies/pictures.py", "PANEL_INCHES = 2.7", "PANEL_INCHES = 3.0", set()),
@@ -162,6 +177,7 @@ CODE = {
         "\nmatplotlib==9.",
         {"report"},
     ),
+    "a new release of Pillow": ("requirements.lock", "\npillow==", "\npillow==9.", {RECORD}),
     "a new release of a linter": ("requirements.lock", "\nruff==", "\nruff==9.", set()),
 }
 

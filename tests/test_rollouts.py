@@ -19,7 +19,7 @@ from fisor.config.acting import Acting
 from fisor.config.params import Params
 from fisor.critics import trained
 from fisor.envs.pool import MOST_FAILURES, SimulatorPool
-from fisor.envs.suites import make_environment
+from fisor.envs.suites import make_environment, suite
 from fisor.errors import InputError
 from fisor.evaluation.rollouts import Rollouts, roll_out
 from fisor.evaluation.scores import episode_table, episodes_in_flight, evaluate
@@ -234,8 +234,14 @@ def test_real_episodes_are_those_of_one_environment(
 
 
 @pytest.mark.parametrize(
-    ("episodes", "most", "expected"), [(20, 10, 10), (12, 10, 6), (3, 10, 3), (20, 2, 2)]
+    ("episodes", "name", "expected"),
+    [
+        (20, "bullet_safety_gym", 10),
+        (12, "bullet_safety_gym", 6),
+        (3, "bullet_safety_gym", 3),
+        (20, "metadrive", 2),
+    ],
 )
-def test_waves_are_of_equal_sizes(episodes: int, most: int, expected: int) -> None:
-    """At most so many of a seed at once, none of them in a small last wave."""
-    assert episodes_in_flight(episodes, most) == expected
+def test_waves_are_of_equal_sizes(episodes: int, name: str, expected: int) -> None:
+    """At most 10 of a seed at once, of MetaDrive's 2, none of them in a small last wave."""
+    assert episodes_in_flight(episodes, suite(name)) == expected

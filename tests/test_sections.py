@@ -19,6 +19,7 @@ from fisor.config.files import OVERRIDABLE, SIZED, check, load_task, without_eff
 from fisor.config.layers import BASELINES, overrides_in_words
 from fisor.config.params import Params
 from fisor.config.policy import PolicyStage
+from fisor.config.recording import RecordStage
 from fisor.config.report import Certified
 from fisor.config.reward import RewardStage
 from fisor.config.section import Section
@@ -27,7 +28,7 @@ from fisor.errors import InputError
 from fisor.methods import BASELINE_SCHEMAS
 
 OF_TASK = (AcquireStage, ConvertStage, LabelStage, FeasibilityStage, RewardStage, BaselineStage)
-OF_METHOD = (PolicyStage, EvaluationStage, Acting)
+OF_METHOD = (PolicyStage, EvaluationStage, RecordStage, Acting)
 
 
 # tasks.yaml ---------------------------------------------------------------------------------------
@@ -190,6 +191,8 @@ def test_parameters_that_do_nothing_are_known() -> None:
         ("train_baseline", [BaselineStage, BaselineTraining]),
         ("evaluate", [EvaluationStage, Acting]),
         ("evaluate_baseline", [EvaluationStage, BaselineActing]),
+        ("record", [RecordStage]),
+        ("record_baseline", [RecordStage]),
     ],
 )
 def test_dvc_tracks_exactly_what_a_stage_is_told(stage: str, schemas: list[type[Section]]) -> None:

@@ -43,7 +43,7 @@ def test_a_grid_is_every_combination_named_after_its_changes(study: Callable[...
     ]
     assert experiments[1].changes == {
         "seeds": 5, "tau": 0.8, "N": 16, "run": ["PointRobot"], "policies": ["FISOR"],
-        "baselines": [],
+        "baselines": [], "record": False,
     }  # fmt: skip
     assert experiments[1].variant == "tau = 0.8, N = 16"
 
@@ -64,8 +64,18 @@ def test_a_variant_may_name_its_method(study: Callable[..., Study]) -> None:
     plain, cloning, odd = study(grid=None, variants=variants, figure="bars").experiments((), {})
     assert plain.name == "plain-PointRobot-default"
     assert cloning.name == "plain-PointRobot-method=BC"
-    assert cloning.changes == {"run": ["PointRobot"], "policies": [], "baselines": ["BC"]}
-    assert plain.changes == {"run": ["PointRobot"], "policies": ["FISOR"], "baselines": []}
+    assert cloning.changes == {
+        "run": ["PointRobot"],
+        "policies": [],
+        "baselines": ["BC"],
+        "record": False,
+    }
+    assert plain.changes == {
+        "run": ["PointRobot"],
+        "policies": ["FISOR"],
+        "baselines": [],
+        "record": False,
+    }
     # Letters and dots that Git refuses in a name are gone.
     assert odd.name == "plain-PointRobot-run_of_it=a_b_c"
     checked(ROOT, "git", "check-ref-format", f"refs/exps/{odd.name}")
@@ -146,7 +156,7 @@ def commit(folder: Path, message: str) -> str:
 
 def experiment(**changes: Any) -> Experiment:
     """An experiment on PointRobot with these changes."""
-    runs = {"run": ["PointRobot"], "policies": ["FISOR"], "baselines": []}
+    runs = {"run": ["PointRobot"], "policies": ["FISOR"], "baselines": [], "record": False}
     return Experiment("plain", "PointRobot", "FISOR", "plain", runs | changes)
 
 

@@ -9,6 +9,7 @@ from fisor.config.data import Conversion, Labels
 from fisor.config.evaluation import Evaluation
 from fisor.config.feasibility import Feasibility
 from fisor.config.policy import Policy
+from fisor.config.recording import Recording
 from fisor.config.report import Certified
 from fisor.config.section import Section, setting
 
@@ -56,5 +57,7 @@ class Experiment(Section):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Params(Experiment, Conversion, Labels, Feasibility, Policy, Acting, Evaluation, Certified):
+class Params(
+    Experiment, Conversion, Labels, Feasibility, Policy, Acting, Evaluation, Recording, Certified
+):
     """params.yaml; its comments explain each key."""

@@ -1,4 +1,4 @@
-"""The table of suites, the only place that names them; all that differs is in their `SUITE`."""
+"""The table of suites; all that differs is in their `SUITE`, but for `rendering.renderers`."""
 
 import importlib
 import math

@@ -72,7 +72,7 @@ def roll_out(
             finite.
     """
     seeds, episodes, horizon = agent.seeds, reset_seeds.size, task.horizon_steps
-    act = _actor(agent, task.evaluation_seed, (seeds, in_flight))
+    act = actor(agent, task.evaluation_seed, (seeds, in_flight))
     rewards, costs = np.zeros((2, horizon, seeds, episodes))
     lengths = np.zeros((seeds, episodes), np.int32)
     # How an episode ended, where the environment tells.
@@ -146,10 +146,35 @@ def roll_out(
     )
 
 
-def _actor(
+def slots_of(lengths: np.ndarray, in_flight: int) -> np.ndarray:
+    """In which of a seed's slots `roll_out` ran each episode, `[E]`, if no simulator failed.
+
+    Args:
+        lengths: `[E]` steps of one seed's episodes.
+        in_flight: as in `roll_out`.
+    """
+    slots = np.zeros(lengths.size, np.int64)
+    free_from = np.zeros(in_flight, np.int64)  # an episode's start takes a turn, as do its steps
+    for episode, length in enumerate(lengths.tolist()):
+        slots[episode] = slot = free_from.argmin()
+        free_from[slot] += 1 + length
+    return slots
+
+
+def actor(
     agent: Agent, seed: int, shape: tuple[int, int]
 ) -> Callable[[Step, np.ndarray], np.ndarray]:
-    """A function (observed step, episodes), one row per slot -> actions. It keeps the memory."""
+    """How an agent acts in an evaluation.
+
+    Args:
+        agent: what acts.
+        seed: `evaluation_seed`.
+        shape: (seeds, in_flight), one row for each slot.
+
+    Returns:
+        A function (observed step, episodes `[seeds * in_flight]`) -> actions
+        `[seeds * in_flight, action_dim]`, which keeps the memory of each row.
+    """
 
     def of_row(
         params: Any, memory: Any, step: Step, index: jax.Array, episode: jax.Array

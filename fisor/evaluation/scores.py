@@ -12,7 +12,7 @@ from fisor.agents import Agent
 from fisor.config.evaluation import EvaluationStage
 from fisor.config.task import Scored
 from fisor.envs.pool import SimulatorPool
-from fisor.envs.suites import suite_of
+from fisor.envs.suites import Suite, suite_of
 from fisor.evaluation.rollouts import Rollouts, roll_out
 
 
@@ -48,7 +48,7 @@ def evaluate(agent: Agent, task: EvaluationStage) -> pa.Table:
             agent, task, suite.batch(), reset_seeds=reset_seeds, in_flight=task.episodes
         )
     else:
-        in_flight = episodes_in_flight(task.episodes, 2 if suite.one_per_process else 10)
+        in_flight = episodes_in_flight(task.episodes, suite)
         with SimulatorPool(task, agent.seeds * in_flight) as pool:
             rollouts = roll_out(agent, task, pool, reset_seeds=reset_seeds, in_flight=in_flight)
     feasible = suite.truth.feasible_starts(reset_seeds) if suite.truth else None
@@ -64,16 +64,18 @@ def start_feasible_values(agent: Agent, starts: np.ndarray) -> np.ndarray | None
     return np.asarray(of_seeds(agent.params, jnp.asarray(starts, jnp.float32)))
 
 
-def episodes_in_flight(episodes: int, most: int) -> int:
+def episodes_in_flight(episodes: int, suite: Suite) -> int:
     """How many of a seed's episodes run in simulators at once.
 
-    It does not depend on the machine's cores, see `roll_out`. Episodes of equal lengths come in
-    waves of equal sizes.
+    At most 10; where each takes a process, which takes seconds to start, at most 2. It does not
+    depend on the machine's cores, see `roll_out`. Episodes of equal lengths come in waves of equal
+    sizes.
 
     Args:
         episodes: in all.
-        most: at once; few where each takes a process, which takes seconds to start.
+        suite: the simulator.
     """
+    most = 2 if suite.one_per_process else 10
     return math.ceil(episodes / math.ceil(episodes / most))
 
 

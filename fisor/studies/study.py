@@ -184,7 +184,7 @@ class Study(Section):
             if name in made or len(name) > NAME_LENGTH:
                 reason = "two experiments have this name" if name in made else "it is too long"
                 raise InputError(f"study {self.name}: cannot name an experiment `{name}`: {reason}")
-            runs = {"run": [task], "policies": [method], "baselines": []}
+            runs = {"run": [task], "policies": [method], "baselines": [], "record": False}
             if method in BASELINES:
                 runs |= {"policies": [], "baselines": [method]}
             made[name] = Experiment(

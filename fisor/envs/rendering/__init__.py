@@ -1,0 +1,1 @@
+"""Pictures of the simulators' states, without a display: one module per suite."""

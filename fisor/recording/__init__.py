@@ -1,0 +1,1 @@
+"""Recordings: two evaluated episodes of each task and method as short clips."""
