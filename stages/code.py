@@ -20,6 +20,7 @@ STAGES = (
     "train_reward",
     "train_policy",
     "report",
+    "vega",
 )
 
 
