@@ -54,7 +54,12 @@ def test_plots_need_no_network(plots: Path, open_offline: Callable[[Path], Page]
 
 def test_without_the_script_the_page_says_what_writes_it(plots: Path) -> None:
     """Before stage `vega` has run, DVC's own scripts are asked of a host; the page says why."""
-    with pytest.raises(AssertionError, match="asked of a host"), offline_browser() as opened:
-        missing = opened(plots).locator("#missing")
-        expect(missing).to_be_visible()
-        expect(missing).to_contain_text("dvc repro vega")
+
+    def look() -> None:
+        with offline_browser() as opened:
+            missing = opened(plots).locator("#missing")
+            expect(missing).to_be_visible()
+            expect(missing).to_contain_text("dvc repro vega")
+
+    with pytest.raises(AssertionError, match="asked of a host"):
+        look()
