@@ -9,7 +9,8 @@ from stages import command
 def main(out: str) -> None:
     """Write one script that defines `vegaEmbed`, from the installed package vl-convert-python."""
     with atomic_file(out) as file:
-        file.write_text(vl_convert.javascript_bundle(), encoding="utf-8")
+        script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+        file.write_text(script, encoding="utf-8")
 
 
 if __name__ == "__main__":
