@@ -45,7 +45,7 @@ PARAMS = {"run": TASKS, "baselines": ["BC"], "size": "paper", "sizes": {"paper":
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A pipeline of two tasks, whose stages are named as the project's and take no time."""
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE))
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE, sort_keys=False))
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
     for task in TASKS:
         (tmp_path / f"data.{task}").write_text(task)
@@ -95,7 +95,7 @@ def test_counts_what_runs(project: Path) -> None:
     assert [line.split(",")[0] for line in first] == [f"[stage {n} of 6" for n in range(1, 7)]
     assert first[0].startswith("[stage 1 of 6, 0 of 2 tasks done] train@")
     assert "left" not in first[0]  # nothing has been measured
-    assert first[3].startswith("[stage 4 of 6, 1 of 2 tasks done] train@")
+    assert first[5].startswith("[stage 6 of 6, 1 of 2 tasks done] evaluate@")
     assert first[5].endswith("; less than a minute left")
 
     (project / "data.Car").write_text("other data")
