@@ -58,7 +58,7 @@ venv: ## make .venv; CUDA=12 or CUDA=13 for a GPU (kept until clean-venv), PYTHO
 	cp "$$lock" .venv/installed.lock
 
 repro: venv ## run the pipeline, or what of it is not up to date
-	$(RUN) dvc repro
+	$(RUN) fisor.progress
 
 test: venv ## run the tests but for the slow ones
 	$(RUN) pytest -m "not slow"

@@ -21,6 +21,7 @@ STAGES = (
     "train_policy",
     "record",
     "report",
+    "vega",
 )
 
 

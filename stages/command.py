@@ -72,3 +72,12 @@ def settings(schema: type[Schema], task: str, method: str = "") -> Schema:
     if said := layers.overrides_in_words(schema, task):
         print(said, file=sys.stderr)
     return layers.load(schema, task, method)
+
+
+def advice_on_size() -> str:
+    """How to train in minutes where that takes hours; empty unless `size` is the paper's.
+
+    `size` only words a message, so it is no parameter of the stages: what it sets is.
+    """
+    is_papers = layers.read_params()["size"] == "paper"
+    return "`dvc exp run -S size=quick` trains in minutes" if is_papers else ""

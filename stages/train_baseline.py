@@ -29,9 +29,9 @@ def main(task: str, method: str, transitions: str, out: str, log: str) -> None:
         prompts=settings.prompts,
     )
     name = f"train_baseline {task} {method}"
-    trained = module.train(
-        own, problem, data, partial(fit, config=own, name=name, unfinished=unfinished)
-    )
+    advice = command.advice_on_size()
+    fit_own = partial(fit, config=own, name=name, advice=advice, unfinished=unfinished)
+    trained = module.train(own, problem, data, fit_own)
     with atomic_directory(out) as directory:
         save(directory, method, own, data, trained)
     write_log(log, trained.curve)

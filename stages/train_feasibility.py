@@ -28,6 +28,7 @@ def main(task: str, transitions: str, labels: str, out: str, log: str) -> None:
         config=settings,
         batch_size=settings.value_batch_size,
         name=f"train_feasibility {task}",
+        advice=command.advice_on_size(),
         unfinished=unfinished,
     )
     with atomic_directory(out) as directory:

@@ -35,6 +35,7 @@ def main(
         config=settings,
         batch_size=settings.policy_batch_size,
         name=f"train_policy {task} {method}",
+        advice=command.advice_on_size(),
         unfinished=unfinished,
     )
     with atomic_directory(out) as directory:

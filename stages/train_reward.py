@@ -27,6 +27,7 @@ def main(task: str, transitions: str, out: str, log: str) -> None:
         config=settings,
         batch_size=settings.value_batch_size,
         name=f"train_reward {task}",
+        advice=command.advice_on_size(),
         unfinished=unfinished,
     )
     with atomic_directory(out) as directory:

@@ -15,6 +15,7 @@ from fisor.config.training import Training
 from fisor.errors import InputError
 from fisor.training.feeding import ahead, fits, gather, updates_per_chunk
 from fisor.training.log import Curve
+from fisor.training.pace import Pace
 from fisor.training.programs import (
     CHUNK_SEEDS,
     EVERYWHERE,
@@ -47,6 +48,7 @@ def fit(
     config: Training,
     batch_size: int,
     name: str,
+    advice: str = "",
     window_steps: int = 1,
     unfinished: Path | None = None,
     on_device: bool | None = None,
@@ -75,6 +77,7 @@ def fit(
             `log_every_updates` are read here. A checkpoint of another configuration is not used.
         batch_size: rows, or windows, per step.
         name: name of the training, for the progress bar and messages.
+        advice: what to do where this takes hours without a GPU; is then printed, once.
         window_steps: rows per window.
         unfinished: a folder for checkpoints, written from time to time at points of the curve. If
             it holds a checkpoint of this same training, that one is resumed. The caller removes the
@@ -153,6 +156,7 @@ def fit(
 
         feed = ahead(gathered, chunks)
 
+    pace = Pace(name, steps, advice if devices[0].platform == "cpu" else "")
     within: list[dict[str, np.ndarray]] = []  # metrics since the curve's last point
     with (
         tqdm(total=steps, initial=done, desc=name, unit="update", disable=None) as progress,
@@ -165,6 +169,7 @@ def fit(
             within.append(metrics)
             progress.update(length)
             done = first + length
+            pace.advanced(done, length)
             if done % interval and done < steps:
                 continue
             points.append(_means(within))
