@@ -1,5 +1,6 @@
 """Write the report: metrics, tables, pictures, curves."""
 
+import json
 from pathlib import Path
 
 from fisor.config.files import load_params, load_task
@@ -15,7 +16,9 @@ def main(data: str, reports: str) -> None:
     methods = (*params.policies, *params.baselines)
     tasks = [results(Path(data), task, methods) for task in params.run]
     metrics = write_report(Path(reports), tasks, params)
-    write_report_page(Path(reports) / "report.html", Path.cwd(), tasks, params.policies, metrics)
+    code = json.loads((Path(data) / "code/report.json").read_text(encoding="utf-8"))
+    page = Path(reports) / "report.html"
+    write_report_page(page, Path.cwd(), code["packages"], tasks, params.policies, metrics)
 
 
 def results(data: Path, name: str, methods: tuple[str, ...]) -> Results:

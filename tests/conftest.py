@@ -1,6 +1,7 @@
 """What every test gets: arrays that mix neither ranks nor types unasked, and small parameters."""
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -32,6 +33,9 @@ from fisor.data.transitions import Transitions
 from fisor.studies.study import Study
 from stages import command
 
+# Programs as they are, but compiled without LLVM's optimisations: tests compile far more than they
+# compute, and the stages that they run do, too.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # All tests share one, and so do the stages that they run in copies of the project.
 command.keep_compiled_programs(ROOT / ".cache/jax")
 

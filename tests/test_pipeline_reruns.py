@@ -52,7 +52,7 @@ CHANGES = {
     "margin": ({"margin": 0.1}, BELOW_EVALUATION),
     "proposals": ({"proposals": 3}, BELOW_EVALUATION),
     "episodes": ({"episodes": 10}, BELOW_EVALUATION),
-    "record": ({"record": False}, {RECORD}),
+    "record": ({"record": False}, {RECORD, "report"}),
     "certificate_beta": ({"certificate_beta": 0.01}, {"report"}),
     "certificate_epsilon": ({"certificate_epsilon": 0.1}, {"report"}),
     # The paper's ablations: without reachability, without the infeasible part, without diffusion,
@@ -160,7 +160,7 @@ CODE = {
         "fisor/envs/rendering/bullet_safety_gym.py",
         '"distance": 13.5',
         '"distance": 14.5',
-        {RECORD},
+        {RECORD, "report"},
     ),
     "a plot": ("fisor/report/plots.py", '"font.size": 9', '"font.size": 10', {"report"}),
     "a study": ("fisor/studies/pictures.py", "PANEL_INCHES = 2.7", "PANEL_INCHES = 3.0", set()),
@@ -177,7 +177,12 @@ CODE = {
         "\nmatplotlib==9.",
         {"report"},
     ),
-    "a new release of Pillow": ("requirements.lock", "\npillow==", "\npillow==9.", {RECORD}),
+    "a new release of Pillow": (
+        "requirements.lock",
+        "\npillow==",
+        "\npillow==9.",
+        {RECORD, "report"},
+    ),
     "a new release of a linter": ("requirements.lock", "\nruff==", "\nruff==9.", set()),
 }
 

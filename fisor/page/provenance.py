@@ -32,12 +32,13 @@ SECTIONS = {
 
 
 def provenance(
-    repository: Path, tasks: Sequence[Results], policies: Sequence[str]
+    repository: Path, packages: Mapping[str, str], tasks: Sequence[Results], policies: Sequence[str]
 ) -> list[tuple[str, str]]:
     """Name and value of everything that says where these results are from.
 
     Args:
         repository: the project's folder.
+        packages: name -> version.
         tasks: what is shown.
         policies: the methods that Table 5 has parameters of: FISOR and its variants.
     """
@@ -50,7 +51,7 @@ def provenance(
             f"{episodes['episode'].n_unique()} starts for each seed on {first.task.name}, reset "
             f"seeds from {episodes['reset_seed'].to_numpy().min()}",
         ),
-        ("requirements.lock", f"SHA-256 {sha256(repository / 'requirements.lock')}"),
+        ("packages", ", ".join(f"{name} {version}" for name, version in packages.items())),
     ]
     machines: dict[str, list[str]] = {}
     for results in tasks:

@@ -23,6 +23,7 @@ from fisor.report.tables import NONE, Scored, scored
 def write_report_page(
     path: Path,
     repository: Path,
+    packages: Mapping[str, str],
     tasks: Sequence[Results],
     policies: Sequence[str],
     metrics: Mapping[str, Any],
@@ -32,6 +33,7 @@ def write_report_page(
     Args:
         path: the HTML file to make.
         repository: the project's folder, for where results are from.
+        packages: of the stage, name -> version.
         tasks: the results to show, all of the same methods.
         policies: those of them that are extracted from the critics.
         metrics: what `write_report` returned of them.
@@ -74,7 +76,7 @@ def write_report_page(
         latency=latency,
         not_run=not_run,
         clips_left_out=clips.left_out,
-        provenance=provenance(repository, tasks, policies),
+        provenance=provenance(repository, packages, tasks, policies),
     )
 
 
