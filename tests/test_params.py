@@ -11,6 +11,7 @@ from project import ROOT
 
 from fisor.config.files import load_params
 from fisor.config.params import Params
+from fisor.config.yaml_files import parse_yaml
 from fisor.errors import InputError
 
 TABLE_5 = {
@@ -83,7 +84,7 @@ def test_missing_parameter_is_named(name: str, tmp_path: Path) -> None:
         ("tau", "0.9", "a valid number"),
         ("tau", True, "a valid number"),
         ("tau", None, "a valid number"),
-        ("learning_rate", "3e-4", "a valid number"),  # what YAML makes of an exponent without point
+        ("learning_rate", "3 e-4", "a valid number"),
         ("expert_return", "high", "a valid number"),
         ("expert_return", True, "a valid number"),
         ("seeds", 2.0, "a valid integer"),
@@ -207,3 +208,12 @@ def test_file_that_is_no_mapping_is_named(text: str | None, problem: str, tmp_pa
         path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=rf"params\.yaml: {problem}"):
         load_params(path)
+
+
+@pytest.mark.parametrize("text", ["3e-05", "3E-5", "3.0e-5", "0.00003", "+3e-05"])
+def test_numbers_as_dvc_writes_them(text: str, tmp_path: Path) -> None:
+    """`dvc exp run -S learning_rate=0.00003` writes 3e-05, which YAML 1.1 takes for text."""
+    path = params_file(tmp_path, learning_rate=1)
+    path.write_text(path.read_text().replace("learning_rate: 1\n", f"learning_rate: {text}\n", 1))
+    assert load_params(path).learning_rate == 3e-5
+    assert parse_yaml(f"{{a: {text}, b: e5, c: 3e-05x}}") == {"a": 3e-5, "b": "e5", "c": "3e-05x"}

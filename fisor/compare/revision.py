@@ -12,10 +12,10 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
-import yaml
 from dvc.api import DVCFileSystem
 
 from fisor.config.task import Environment
+from fisor.config.yaml_files import parse_yaml
 from fisor.critics import trained
 from fisor.envs.suites import suite_of
 from fisor.envs.truth import Slice, Truth
@@ -69,12 +69,12 @@ class Revision:
     @cached_property
     def params(self) -> dict[str, Any]:
         """params.yaml."""
-        return yaml.safe_load(self._text("params.yaml"))
+        return parse_yaml(self._text("params.yaml"))
 
     @cached_property
     def tasks(self) -> dict[str, Any]:
         """tasks.yaml."""
-        return yaml.safe_load(self._text("tasks.yaml"))
+        return parse_yaml(self._text("tasks.yaml"))
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Revision:
     @cached_property
     def _outputs(self) -> dict[str, list[str]]:
         """Stage -> the paths of what it left."""
-        stages = yaml.safe_load(self._text("dvc.lock"))["stages"]
+        stages = parse_yaml(self._text("dvc.lock"))["stages"]
         return {name: [out["path"] for out in s.get("outs", ())] for name, s in stages.items()}
 
     def _output(self, stage: str, ending: str = "") -> Path:

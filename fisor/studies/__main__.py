@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from fisor.config.yaml_files import shown_value
+from fisor.config.yaml_files import parse_yaml, shown_value
 from fisor.errors import InputError
 from fisor.studies import page, running
 from fisor.studies.study import load_study
@@ -64,7 +64,7 @@ def _change(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise InputError(f"-S {text}: must be KEY=VALUE")
     try:
-        return key, yaml.safe_load(value)
+        return key, parse_yaml(value)
     except yaml.YAMLError as error:
         raise InputError(f"-S {text}: the value is not YAML ({error})") from error
 

@@ -15,11 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from tqdm import tqdm
 
 from fisor.compare.revision import experiment_commits, git
-from fisor.config.yaml_files import read_yaml, shown_value
+from fisor.config.yaml_files import parse_yaml, read_yaml, shown_value
 from fisor.errors import InputError
 from fisor.methods import BASELINES
 from fisor.studies.process import Failure, Stages, run_module
@@ -122,7 +121,7 @@ def _at(values: Any, address: str) -> Any:
 @cache
 def _lock(repository: Path, commit: str) -> dict[str, Any]:
     try:
-        return yaml.safe_load(git(repository, "show", f"{commit}:dvc.lock")) or {}
+        return parse_yaml(git(repository, "show", f"{commit}:dvc.lock")) or {}
     except InputError:  # an experiment of another project, or of before it had a pipeline
         return {}
 
