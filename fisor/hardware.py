@@ -15,7 +15,8 @@ def processor() -> str:
     if (info := Path("/proc/cpuinfo")).exists():
         lines = info.read_text(encoding="utf-8").splitlines()
         name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), name)
-    return f"{len(os.sched_getaffinity(0))} cores of {name}"
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} core{'s' if cores > 1 else ''} of {name}"
 
 
 def hardware() -> str:
