@@ -13,7 +13,7 @@ class Cell(NamedTuple):
         text: what it shows.
         sort: the number that it is sorted by; None sorts below all.
         kind: `best`, `safe`, `unsafe` or `none`, which decide how it is drawn; empty: as text.
-        detail: a second, smaller line.
+        detail: smaller lines below.
     """
 
     text: str
@@ -43,7 +43,7 @@ def estimate_cell(estimate: Estimate, decimals: int = 2, kind: str = "") -> Cell
 def scores_cell(reward: Estimate, cost: Estimate, kind: str) -> Cell:
     """Normalised reward and cost, sorted by reward, with both intervals below."""
     text = f"{_number(reward.mean)} / {_number(cost.mean)}"
-    brackets = " / ".join(found for one in (reward, cost) if (found := interval(one)))
+    brackets = "\n".join(found for one in (reward, cost) if (found := interval(one)))
     return Cell(text, reward.mean, kind, brackets)
 
 

@@ -94,21 +94,28 @@ def reward_against_cost(panel: Panel) -> dict[str, Any]:
         rows.append({"method": method} | dict(zip(names, values, strict=True)))
     limited = panel.figure == COST
     title = "normalised cost" if limited else panel.figure.replace("_", " ") + " per episode"
-    scale = alt.Scale(type="symlog", constant=1, nice=False)
+    # A method whose seeds disagree has intervals far beyond all points; these are cut.
+    costs, rewards = ([e[i].mean for e in panel.points.values()] for i in (0, 1))
+    margin = max(0.5 * (max(rewards) - min(rewards)), 0.05)
+    bounds = [min(rewards) - margin, max(rewards) + margin]
+    reach = 1.5 * max(*costs, SAFE_BELOW if panel.figure == COST else 0.01)
+    scale = alt.Scale(type="symlog", constant=1, nice=False, domain=[-0.04 * reach**0.5, reach])
 
     def x(field: str) -> alt.X:
         return alt.X(f"{field}:Q", title=title, scale=scale)
 
     def y(field: str) -> alt.Y:
-        return alt.Y(f"{field}:Q", title="normalised reward", scale=alt.Scale(zero=False))
+        return alt.Y(f"{field}:Q", title="normalised reward", scale=alt.Scale(domain=bounds))
 
     outlines = [key.outline for key in legend(methods)]
     shape = alt.Shape("method:N", scale=alt.Scale(domain=methods, range=outlines), legend=None)
     base = alt.Chart(alt.Data(values=rows)).encode(color=_colours(methods))
     tooltip = ["method:N", "reward:Q", "low:Q", "high:Q", "cost:Q", "cost_low:Q", "cost_high:Q"]
     layers = [
-        base.mark_rule(opacity=0.6).encode(x=x("cost_low"), x2="cost_high:Q", y=y("reward")),
-        base.mark_rule(opacity=0.6).encode(x=x("cost"), y=y("low"), y2="high:Q"),
+        base.mark_rule(opacity=0.6, clip=True).encode(
+            x=x("cost_low"), x2="cost_high:Q", y=y("reward")
+        ),
+        base.mark_rule(opacity=0.6, clip=True).encode(x=x("cost"), y=y("low"), y2="high:Q"),
         base.mark_point(filled=True, size=90, opacity=1).encode(
             x=x("cost"), y=y("reward"), shape=shape, tooltip=tooltip
         ),
@@ -233,7 +240,7 @@ def profiles(
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("level:Q", title=axis, scale=scale), color=_colours(list(shares))
     )
-    bands = base.mark_area(opacity=0.1).encode(
+    bands = base.mark_area(opacity=0.06).encode(
         y=alt.Y("low:Q", title="share of the runs", scale=alt.Scale(domain=[0, 1])), y2="high:Q"
     )
     lines = base.mark_line(strokeWidth=1.8, interpolate="step-after").encode(

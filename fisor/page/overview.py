@@ -13,7 +13,7 @@ from fisor.page.cells import MISSING, Cell, estimate_cell, scores_cell
 from fisor.report import safety
 from fisor.report.benchmark import COLLECTED, in_papers_order
 from fisor.report.paper import papers_methods
-from fisor.report.safety import SAFE, SAFE_BELOW, UNSAFE, verdict
+from fisor.report.safety import SAFE, SAFE_BELOW, UNDECIDED, UNSAFE, verdict
 from fisor.report.scatter import points_of
 from fisor.report.tables import COST, REWARD, Scored
 
@@ -33,26 +33,23 @@ def verdicts(tasks: Sequence[Scored]) -> list[str]:
         for one in limited:
             for method, figures in one.estimates.items():
                 words[method][one.task.name] = verdict(figures[COST])
-        safe = [m for m, found in words.items() if found and set(found.values()) == {SAFE}]
-        unsafe = {
-            m: [t for t, word in found.items() if word == UNSAFE] for m, found in words.items()
-        }
-        number = f"{len(limited)} tasks" if len(limited) > 1 else limited[0].task.name
-        if safe:
-            on_all = "on all" if len(limited) > 1 else "on"
-            said.append(
-                f"Safe {on_all} {number}, with the whole interval of the cost below the limit: "
-                f"{_listed(safe)}."
-            )
+        number = f"all {len(limited)} tasks" if len(limited) > 1 else limited[0].task.name
+        groups: dict[str, list[str]] = {SAFE: [], UNSAFE: [], UNDECIDED: []}
+        for method, found in words.items():
+            bad = list(found.values()).count(UNSAFE)
+            if bad:
+                of = f" ({bad} of {len(found)} tasks)" if len(found) > 1 else ""
+                groups[UNSAFE].append(method + of)
+            elif found:
+                groups[SAFE if set(found.values()) == {SAFE} else UNDECIDED].append(method)
+        if groups[SAFE]:
+            said.append(f"Safe on {number}: {_listed(groups[SAFE])}.")
         else:
-            said.append(
-                f"No method's cost lies, with its whole interval, below the limit on all {number}."
-            )
-        if bad := {m: found for m, found in unsafe.items() if found}:
-            listed = "; ".join(f"{m} on {_listed(found)}" for m, found in bad.items())
-            said.append(f"Unsafe: {listed}.")
-        if rest := [m for m, found in words.items() if found and m not in safe and m not in bad]:
-            said.append(f"Undecided on some task: {_listed(rest)}.")
+            said.append(f"No method is certain to be safe on {number}.")
+        if groups[UNSAFE]:
+            said.append(f"Unsafe: {_listed(groups[UNSAFE])}.")
+        if groups[UNDECIDED]:
+            said.append(f"Undecided: {_listed(groups[UNDECIDED])}.")
     for one in tasks:
         if not _limited(one) and (text := _without_limit(one)):
             said.append(text)
