@@ -69,3 +69,17 @@ def ran(project: Path) -> list[str]:
     """The stages whose commands ran so far, in that order."""
     path = project.parent / RAN
     return path.read_text().split() if path.exists() else []
+
+
+def share(project: Path) -> Path:
+    """Push a project to a Git repository and give it a DVC remote, both in the folder around it."""
+    origin, remote = project.parent / "origin.git", project.parent / "remote"
+    checked(
+        project.parent, "git", "init", "--quiet", "--bare", "--initial-branch=main", origin.name
+    )
+    remote.mkdir()
+    checked(project, "dvc", "remote", "add", "--default", "shared", str(remote))
+    checked(project, "git", "remote", "add", "origin", str(origin))
+    checked(project, "git", "commit", "--quiet", "--all", "--message", "A remote")
+    checked(project, "git", "push", "--quiet", "--set-upstream", "origin", "main")
+    return project

@@ -4,16 +4,18 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fisor.cluster import checks
+from fisor.cluster.engine import Engine
 from fisor.cluster.launcher import State, launch, log_path
 from fisor.cluster.local import LocalEngine
-from fisor.cluster.pipeline import read_items, read_lock
+from fisor.cluster.pipeline import Item, read_items, read_lock
 from fisor.cluster.progress import Shown
-from fisor.cluster.workplace import last_repro
+from fisor.cluster.workplace import Source, last_repro, push
 from fisor.errors import InputError
 
 
@@ -29,6 +31,16 @@ def main() -> None:
     local.add_argument(
         "--workers", type=_positive, default=len(os.sched_getaffinity(0)),
         help="stages at once, each with its share of the cores (default: one per core)",
+    )  # fmt: skip
+    on_ray = engines.add_parser("ray", help="in clones, by a Ray cluster; needs fisor[ray]")
+    on_ray.add_argument(
+        "--address", help="of a running cluster, `auto` for this machine's; without it, Ray is "
+        "started here",
+    )  # fmt: skip
+    on_ray.add_argument("--cpus", type=_positive, default=1, help="cores per stage (default: 1)")
+    on_ray.add_argument(
+        "--gpus", type=_not_negative, default=0.0,
+        help="GPUs per stage (default: 0); 0.5 lets two stages share one",
     )  # fmt: skip
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
@@ -47,17 +59,27 @@ def _run(folder: Path, arguments: argparse.Namespace) -> int:
     """Returns the exit status."""
     checks.require_project(folder)
     remote = checks.default_remote(folder) is not None
+    in_clones = arguments.engine != "local"
+    if in_clones:
+        checks.require_extra(arguments.engine)
+        checks.require_shared_remote(folder)
     with checks.only_launcher(folder) as held:
         items = read_items(folder, remote)
-        stale = sum(item.stale for item in items.values())
+        source = checks.pushed_source(folder, items) if in_clones else None
         if not any(item.stale or item.absent for item in items.values()):
             print(f"everything is up to date ({len(items)} stages)", file=sys.stderr)
             return 0
+        stale = sum(item.stale for item in items.values())
         print(f"{stale} of {len(items)} stages are not up to date", file=sys.stderr)
-        engine = LocalEngine(folder, arguments.workers, remote, held)
-        keeps_uncached = True
+        if not stale:  # outputs are to be fetched
+            return last_repro(folder, remote)
+        if source is None:
+            engine: Engine = LocalEngine(folder, arguments.workers, remote, held)
+        else:
+            push(folder)  # what is here already, so that workers can have it
+            engine = _ray_engine(folder, items, source, arguments)
         states = launch(
-            items, engine, Shown(items), folder, partial(read_lock, folder), keeps_uncached
+            items, engine, Shown(items), folder, partial(read_lock, folder), not in_clones
         )
         failed = [name for name, state in states.items() if state is State.FAILED]
         skipped = [name for name, state in states.items() if state is State.SKIPPED]
@@ -68,10 +90,25 @@ def _run(folder: Path, arguments: argparse.Namespace) -> int:
         return 1 if failed else last_repro(folder, remote)
 
 
+def _ray_engine(
+    folder: Path, items: Mapping[str, Item], source: Source, arguments: argparse.Namespace
+) -> Engine:
+    from fisor.cluster.on_ray import RayEngine  # an extra
+
+    return RayEngine(folder, items, source, arguments.address, arguments.cpus, arguments.gpus)
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
     return value
 
 

@@ -27,7 +27,9 @@ class Item(NamedTuple):
             dependencies; no paths where it depends on a folder around them or on a part of one.
         stale: whether its code, parameters or dependencies differ from dvc.lock.
         absent: whether it is up to date, but its outputs are not in this folder.
-        travels: whether all of its outputs are cached, so that a DVC remote can hold them.
+        travels: whether another clone can run it: a DVC remote can hold all of its outputs, and
+            its dependencies are files of Git or whole outputs.
+        outputs: their paths.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Item(NamedTuple):
     stale: bool
     absent: bool
     travels: bool
+    outputs: Sequence[str] = ()
 
 
 def read_items(folder: Path, remote: bool) -> dict[str, Item]:
@@ -67,10 +70,13 @@ def _item(stage: Any, upstream: Sequence[Any], remote: bool) -> Item:
         ]
         for other in upstream
     }
-    stale = stage.changed(allow_missing=remote, upstream=upstream)
+    # DVC would take a stage that has never run, and of which nothing is here, for unchanged.
+    has_run = all(output.hash_info for output in stage.outs)
+    stale = not has_run or stage.changed(allow_missing=remote, upstream=upstream)
     absent = remote and not stale and stage.changed()
-    travels = all(output.use_cache for output in stage.outs)
-    return Item(stage.addressing, needs, stale, absent, travels)
+    travels = all(output.use_cache for output in stage.outs) and all(needs.values())
+    outputs = [output.def_path for output in stage.outs]
+    return Item(stage.addressing, needs, stale, absent, travels, outputs)
 
 
 def read_lock(folder: Path) -> dict[str, Any]:
