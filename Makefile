@@ -90,7 +90,7 @@ lock: ## write the locks anew from pyproject.toml; UPGRADE=--upgrade moves what 
 	    "$$uv" $(COMPILE) $(EXTRAS) --python "$$py" --extra cuda$$cuda --constraint requirements.lock -o requirements-cuda$$cuda.lock
 	done
 	# Installed on top of any of these.
-	for engine in ray; do
+	for engine in ray slurm; do
 	    "$$uv" $(COMPILE) --python "$$py" --extra $$engine --constraint requirements.lock -o requirements-$$engine.lock
 	done
 

@@ -105,4 +105,4 @@ def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(
         InputError, match=r"requirements-ray\.lock` or `pip install 'fisor\[ray\]'`"
     ):
-        checks.require_extra("ray")
+        checks.require_extra("ray", "ray")

@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ["requirements.lock", "requirements-cuda12.lock", "requirements-cuda13.lock"]
-ENGINES = ["ray"]  # of fisor.cluster; their locks are installed on top of one of these
+ENGINES = ["ray", "slurm"]  # of fisor.cluster; their locks are installed on top of one of these
 ENGINE_LOCKS = [f"requirements-{engine}.lock" for engine in ENGINES]
 # What a lock may hold: "name==version [; marker] \", its hashes, and comments.
 ENTRY = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]*)==(?P<version>[^\s;]+)(?: ; [^\\]+)? \\")

@@ -18,6 +18,8 @@ from fisor.cluster.progress import Shown
 from fisor.cluster.workplace import Source, last_repro, push
 from fisor.errors import InputError
 
+PACKAGES = {"ray": "ray", "slurm": "submitit"}  # engine -> the package that its extra installs
+
 
 def main() -> None:
     """Run the stages that are not up to date, each as soon as those that it needs are done.
@@ -32,16 +34,29 @@ def main() -> None:
         "--workers", type=_positive, default=len(os.sched_getaffinity(0)),
         help="stages at once, each with its share of the cores (default: one per core)",
     )  # fmt: skip
-    on_ray = engines.add_parser("ray", help="in clones, by a Ray cluster; needs fisor[ray]")
-    on_ray.add_argument(
+    ray = engines.add_parser("ray", help="in clones, by a Ray cluster; needs fisor[ray]")
+    ray.add_argument(
         "--address", help="of a running cluster, `auto` for this machine's; without it, Ray is "
         "started here",
     )  # fmt: skip
-    on_ray.add_argument("--cpus", type=_positive, default=1, help="cores per stage (default: 1)")
-    on_ray.add_argument(
+    slurm = engines.add_parser("slurm", help="in clones, by Slurm's jobs; needs fisor[slurm]")
+    slurm.add_argument("--partition", help="Slurm's (default: Slurm's default)")
+    slurm.add_argument(
+        "--minutes", type=_positive, default=240,
+        help="for a job, after which it is queued again and goes on (default: 240)",
+    )  # fmt: skip
+    slurm.add_argument(
+        "--jobs", type=_positive, default=100, help="queued or running at once (default: 100)"
+    )
+    for engine in (ray, slurm):
+        engine.add_argument(
+            "--cpus", type=_positive, default=1, help="cores per stage (default: 1)"
+        )
+    ray.add_argument(
         "--gpus", type=_not_negative, default=0.0,
         help="GPUs per stage (default: 0); 0.5 lets two stages share one",
     )  # fmt: skip
+    slurm.add_argument("--gpus", type=int, default=0, help="GPUs per stage (default: 0)")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
     folder = Path.cwd()
@@ -61,7 +76,7 @@ def _run(folder: Path, arguments: argparse.Namespace) -> int:
     remote = checks.default_remote(folder) is not None
     in_clones = arguments.engine != "local"
     if in_clones:
-        checks.require_extra(arguments.engine)
+        checks.require_extra(arguments.engine, PACKAGES[arguments.engine])
         checks.require_shared_remote(folder)
     with checks.only_launcher(folder) as held:
         items = read_items(folder, remote)
@@ -77,7 +92,7 @@ def _run(folder: Path, arguments: argparse.Namespace) -> int:
             engine: Engine = LocalEngine(folder, arguments.workers, remote, held)
         else:
             push(folder)  # what is here already, so that workers can have it
-            engine = _ray_engine(folder, items, source, arguments)
+            engine = _engine_of_clones(folder, items, source, arguments)
         states = launch(
             items, engine, Shown(items), folder, partial(read_lock, folder), not in_clones
         )
@@ -90,12 +105,20 @@ def _run(folder: Path, arguments: argparse.Namespace) -> int:
         return 1 if failed else last_repro(folder, remote)
 
 
-def _ray_engine(
+def _engine_of_clones(
     folder: Path, items: Mapping[str, Item], source: Source, arguments: argparse.Namespace
 ) -> Engine:
-    from fisor.cluster.on_ray import RayEngine  # an extra
+    """Import an engine only if it is asked for: its package is an extra."""
+    if arguments.engine == "ray":
+        from fisor.cluster.on_ray import RayEngine
 
-    return RayEngine(folder, items, source, arguments.address, arguments.cpus, arguments.gpus)
+        return RayEngine(folder, items, source, arguments.address, arguments.cpus, arguments.gpus)
+    from fisor.cluster.on_slurm import SlurmEngine
+
+    return SlurmEngine(
+        folder, items, source, arguments.cpus, arguments.gpus,
+        arguments.jobs, arguments.minutes, arguments.partition,
+    )  # fmt: skip
 
 
 def _positive(text: str) -> int:

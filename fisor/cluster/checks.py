@@ -69,12 +69,12 @@ def only_launcher(folder: Path) -> Iterator[int]:
         yield lock.fileno()
 
 
-def require_extra(module: str) -> None:
+def require_extra(engine: str, module: str) -> None:
     """Raise `InputError` unless an engine's package is installed."""
     if importlib.util.find_spec(module) is None:
         raise InputError(
-            f"{module} is not installed: `pip install --require-hashes -r requirements-{module}."
-            f"lock` or `pip install 'fisor[{module}]'` installs it"
+            f"{module} is not installed: `pip install --require-hashes -r requirements-{engine}."
+            f"lock` or `pip install 'fisor[{engine}]'` installs it"
         )
 
 

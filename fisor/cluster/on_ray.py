@@ -11,7 +11,8 @@ import ray
 from ray.exceptions import RayError
 
 from fisor.cluster.engine import Ended
-from fisor.cluster.pipeline import LOCK, Item, add_to_lock
+from fisor.cluster.in_clones import take, work_of
+from fisor.cluster.pipeline import Item
 from fisor.cluster.workplace import Outcome, Source, Work, work_in_clone
 from fisor.errors import InputError
 
@@ -81,11 +82,8 @@ class RayEngine:
 
     def submit(self, name: str, log: Path) -> None:
         """Hand an item to Ray."""
-        inputs = [path for paths in self._items[name].needs.values() for path in paths]
-        lock = self._folder / LOCK
-        text = lock.read_text(encoding="utf-8") if lock.exists() else ""
-        work = Work(name, inputs, text)
         log.write_text("")
+        work = work_of(self._folder, self._items, name)
         task = self._task.remote(self._source, work, self._cpus, self._gpus, self._places)
         self._running[task] = name, log
 
@@ -101,11 +99,7 @@ class RayEngine:
         except RayError as error:  # its process or its machine is gone
             log.write_text(f"{error}\n", encoding="utf-8")
             return Ended(name, succeeded=False, lost=True)
-        log.write_text(outcome.log, encoding="utf-8")
-        if outcome.entry is None:
-            return Ended(name, succeeded=False)
-        add_to_lock(self._folder, name, outcome.entry)
-        return Ended(name, succeeded=True)
+        return take(self._folder, name, log, outcome)
 
     def places(self) -> dict[str, str]:
         """The machine and process of each item that has begun."""
