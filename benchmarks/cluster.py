@@ -134,7 +134,8 @@ def measure(tasks: int, steps: int, workers: int, ways: Sequence[str]) -> list[d
 
     Returns:
         The way; its seconds and their ratio to the reference's; seconds per empty stage; seconds
-        where nothing has changed; whether the outputs have the reference's bytes.
+        where nothing has changed; whether the outputs have the reference's bytes (which
+        they have on the same number of cores; workers divide them).
     """
     rows: list[dict[str, Any]] = []
     reference_seconds, reference_results = 0.0, ""

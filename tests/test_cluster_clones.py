@@ -13,7 +13,7 @@ from project import ROOT, checked
 from tiny_pipeline import RAN, ran, share, tiny_pipeline
 
 from fisor.cluster import workplace
-from fisor.cluster.workplace import Clone, CommandError, Source, Work, free_clone
+from fisor.cluster.workplace import Clone, CommandError, KilledError, Source, Work, free_clone
 
 # In a process of its own: it limits itself to some cores.
 WORK = """
@@ -103,6 +103,15 @@ def test_an_unreachable_remote_is_tried_again(
                 clone.retried("sh", "-c", script)
     assert counted.read_text().count("x") == tries
     assert waits == [1, 2, 3][: tries - 1]
+
+
+def test_a_command_that_was_killed_is_not_tried_again(tmp_path: Path) -> None:
+    """Slurm kills a cancelled job's commands some time before the job itself."""
+    with tempfile.TemporaryFile("w+") as printed:
+        with pytest.raises(KilledError):
+            Clone(tmp_path, printed, printed.fileno()).retried("sh", "-c", "kill -TERM $$")
+        printed.seek(0)
+        assert "again in" not in printed.read()
 
 
 def test_each_item_has_a_clone_of_its_own(tmp_path: Path) -> None:

@@ -86,10 +86,10 @@ def wait_for(project: Path, stage: str) -> None:
 
 def test_a_cancelled_job_is_submitted_again(tmp_path: Path) -> None:
     """A job that is gone without a result is no failure of the stage."""
-    project = share(tiny_pipeline(tmp_path, letters="a", seconds=5))
+    project = share(tiny_pipeline(tmp_path, letters="a", seconds=12))
     with subprocess.Popen(COMMAND, cwd=project, stderr=subprocess.PIPE, text=True) as launcher:
         wait_for(project, "part@a")
-        checked(project, "scancel", "--signal=KILL", "--name=fisor")
+        checked(project, "scancel", "--name=fisor")
         _, said = launcher.communicate()
     assert launcher.returncode == 0, said
     assert said.count("its worker was lost; once more") == 1
@@ -98,7 +98,7 @@ def test_a_cancelled_job_is_submitted_again(tmp_path: Path) -> None:
 
 def test_a_stopped_launcher_cancels_its_jobs(tmp_path: Path) -> None:
     """Nothing stays in the queue; the same command goes on from there."""
-    project = share(tiny_pipeline(tmp_path, letters="a", seconds=5))
+    project = share(tiny_pipeline(tmp_path, letters="a", seconds=12))
     with subprocess.Popen(COMMAND, cwd=project, stderr=subprocess.PIPE, text=True) as launcher:
         wait_for(project, "part@a")
         launcher.send_signal(signal.SIGTERM)

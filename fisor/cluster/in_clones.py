@@ -19,6 +19,6 @@ def take(folder: Path, name: str, log: Path, outcome: Outcome) -> Ended:
     """Write an item's log, and its entry into dvc.lock."""
     log.write_text(outcome.log, encoding="utf-8")
     if outcome.entry is None:
-        return Ended(name, succeeded=False)
+        return Ended(name, succeeded=False, lost=outcome.lost)
     add_to_lock(folder, name, outcome.entry)
     return Ended(name, succeeded=True)

@@ -45,14 +45,25 @@ class Work(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of it: `entry` is the item's part of dvc.lock, None if it failed."""
+    """What came of it.
+
+    Attributes:
+        entry: the item's part of dvc.lock; None if it failed.
+        log: what was printed.
+        lost: whether a command was killed, as by Slurm when a job is cancelled: no fault of it.
+    """
 
     entry: dict[str, Any] | None
     log: str
+    lost: bool = False
 
 
 class CommandError(Exception):
     """A command has failed; what it printed is in the log."""
+
+
+class KilledError(CommandError):
+    """A command was killed."""
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -130,7 +141,12 @@ class Clone:
         self.folder, self._printed, self._kept_open = folder, printed, kept_open
 
     def run(self, *command: str, cwd: Path | None = None) -> None:
-        """Run a command; raises `CommandError` if it fails."""
+        """Run a command.
+
+        Raises:
+            KilledError: it was killed.
+            CommandError: it failed.
+        """
         print(f"$ {' '.join(command)}", file=self._printed, flush=True)
         done = subprocess.run(
             command, cwd=cwd or self.folder, env=environment(self.folder.parent),
@@ -138,18 +154,20 @@ class Clone:
             check=False,
         )  # fmt: skip
         if done.returncode:
-            raise CommandError(" ".join(command))
+            raise (KilledError if done.returncode < 0 else CommandError)(" ".join(command))
 
     def retried(self, *command: str) -> None:
         """Run a command that needs another machine; a machine may be unreachable for a while.
 
-        What fails because of the stage's own command is not tried again.
+        What fails because of the stage's own command, or is killed, is not tried again.
         """
         for seconds in (*RETRY_SECONDS, None):
             start = self._printed.tell()
             try:
                 self.run(*command)
                 return
+            except KilledError:
+                raise
             except CommandError:
                 if seconds is None or STAGE_FAILED in self._said_since(start):
                     raise
@@ -222,14 +240,15 @@ def work_in_clone(source: Source, work: Work, cores: int) -> Outcome:
         limit_to_share(number, cores)
         with (folder.parent / f"{number}.log").open("w+", encoding="utf-8") as printed:
             clone = Clone(folder, printed, lock.fileno())
-            entry = None
+            entry, lost = None, False
             try:
                 clone.checkout(source)
                 entry = clone.reproduce(work)
             except CommandError as error:
-                print(f"failed: {error}", file=printed, flush=True)
+                lost = isinstance(error, KilledError)
+                print(f"{'killed' if lost else 'failed'}: {error}", file=printed, flush=True)
             printed.seek(0)
-            return Outcome(entry, printed.read())
+            return Outcome(entry, printed.read(), lost)
 
 
 def limit_to_share(number: int, cores: int) -> None:

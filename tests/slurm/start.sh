@@ -37,6 +37,7 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 ReturnToService=2
+KillWait=2
 MinJobAge=10
 # A machine that is said to have more cores than it has is accepted.
 SlurmdParameters=config_overrides
