@@ -9,7 +9,8 @@ export CUDA PYTHON
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH" python -m
 
 COMPILE := pip compile pyproject.toml --python-version 3.11 --python-platform linux \
-    --extra pipeline --extra simulators --extra dev --generate-hashes --no-emit-index-url --no-header --quiet
+    --generate-hashes --no-emit-index-url --no-header --quiet
+EXTRAS := --extra pipeline --extra simulators --extra dev
 
 # Sets $py to a Python 3.11. Names lie (a pyenv shim, say), so each candidate is asked; it answers
 # with the interpreter beneath it, because that of an active .venv goes away with the old .venv.
@@ -83,10 +84,14 @@ lock: ## write the locks anew from pyproject.toml; UPGRADE=--upgrade moves what 
 	    .venv-tools/bin/python -m pip install --quiet uv==0.13.9
 	    uv=.venv-tools/bin/uv
 	}
-	"$$uv" $(COMPILE) --python "$$py" $(UPGRADE) -o requirements.lock
+	"$$uv" $(COMPILE) $(EXTRAS) --python "$$py" $(UPGRADE) -o requirements.lock
 	# The constraint: what the variants share is the same release.
 	for cuda in 12 13; do
-	    "$$uv" $(COMPILE) --python "$$py" --extra cuda$$cuda --constraint requirements.lock -o requirements-cuda$$cuda.lock
+	    "$$uv" $(COMPILE) $(EXTRAS) --python "$$py" --extra cuda$$cuda --constraint requirements.lock -o requirements-cuda$$cuda.lock
+	done
+	# Installed on top of any of these.
+	for engine in ray slurm; do
+	    "$$uv" $(COMPILE) --python "$$py" --extra $$engine --constraint requirements.lock -o requirements-$$engine.lock
 	done
 
 clean-venv: ## remove .venv, and so the choice of CUDA

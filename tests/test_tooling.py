@@ -13,6 +13,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ["requirements.lock", "requirements-cuda12.lock", "requirements-cuda13.lock"]
+ENGINES = ["ray", "slurm"]  # of fisor.cluster; their locks are installed on top of one of these
+ENGINE_LOCKS = [f"requirements-{engine}.lock" for engine in ENGINES]
 # What a lock may hold: "name==version [; marker] \", its hashes, and comments.
 ENTRY = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]*)==(?P<version>[^\s;]+)(?: ; [^\\]+)? \\")
 HASH = re.compile(r" {4}--hash=sha256:[0-9a-f]{64}(?: \\)?")
@@ -62,15 +64,15 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", LOCKS + ENGINE_LOCKS)
 def test_every_lock_entry_has_hashes(name: str) -> None:
     """Nothing unpinned or unchecked gets into .venv: each entry has a version and a hash."""
     entries = read_lock(name)
-    assert len(entries) > 100
+    assert len(entries) > (100 if name in LOCKS else 10)
     assert [package for package, (_, hashes) in entries.items() if not hashes] == []
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", LOCKS + ENGINE_LOCKS)
 def test_lock_names_no_address_host_or_path(name: str) -> None:
     """A lock installs from whatever index a machine has: it names no address, host or path."""
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -104,6 +106,18 @@ def test_pins_of_pyproject_are_in_the_lock(name: str) -> None:
     assert {"ruff", "mypy", "jax"} <= pins.keys()
     entries = read_lock(name)
     assert {package: entries[package][0] for package in pins} == pins
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engines_lock_changes_no_package(engine: str) -> None:
+    """Installed on top of the plain lock, it adds packages; the engine is pyproject.toml's."""
+    plain, added = read_lock("requirements.lock"), read_lock(f"requirements-{engine}.lock")
+    assert {p: added[p] for p in plain.keys() & added} == {p: plain[p] for p in plain if p in added}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (pin,) = project["optional-dependencies"][engine]
+    package, _, version = pin.partition("==")
+    assert added[package][0] == version
+    assert package not in plain
 
 
 def test_cuda_extras_want_the_same_jax() -> None:

@@ -1,0 +1,24 @@
+"""What engines with clones have in common: an item's work, and what is done with its outcome."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fisor.cluster.engine import Ended
+from fisor.cluster.pipeline import LOCK, Item, add_to_lock
+from fisor.cluster.workplace import Outcome, Work
+
+
+def work_of(folder: Path, items: Mapping[str, Item], name: str) -> Work:
+    """An item's work, as dvc.lock is now."""
+    lock = folder / LOCK
+    inputs = [path for paths in items[name].needs.values() for path in paths]
+    return Work(name, inputs, lock.read_text(encoding="utf-8") if lock.exists() else "")
+
+
+def take(folder: Path, name: str, log: Path, outcome: Outcome) -> Ended:
+    """Write an item's log, and its entry into dvc.lock."""
+    log.write_text(outcome.log, encoding="utf-8")
+    if outcome.entry is None:
+        return Ended(name, succeeded=False, lost=outcome.lost)
+    add_to_lock(folder, name, outcome.entry)
+    return Ended(name, succeeded=True)

@@ -1,0 +1,142 @@
+"""`python -m fisor.cluster ray` on a cluster of separate processes: a head and two workers.
+
+The workers have a folder each for their clones, and share with the launcher's folder only the Git
+repository and the DVC remote.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from project import ROOT, checked, run
+from tiny_pipeline import FAILING, RAN, ran, share, tiny_pipeline
+
+ray_utils = pytest.importorskip("ray.cluster_utils", reason="needs Ray: pip install fisor[ray]")
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+MEMORY_BYTES = 100 * 2**20
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Where each of the two workers keeps its clones."""
+    return [tmp_path_factory.mktemp(f"worker{number}") for number in range(2)]
+
+
+@pytest.fixture
+def cluster(folders: list[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head that runs no items, and two workers with a core each."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the tiny project has no `fisor` of its own
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    sized = {"object_store_memory": MEMORY_BYTES}
+    cluster = ray_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **sized})
+    try:
+        for folder in folders:
+            cluster.add_node(num_cpus=1, env_vars={"XDG_CACHE_HOME": str(folder)}, **sized)
+        cluster.wait_for_nodes()
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def command(cluster: Any) -> tuple[str, ...]:
+    return (sys.executable, "-m", "fisor.cluster", "ray", "--address", cluster.address)
+
+
+def clones(folder: Path) -> list[Path]:
+    return [path.parent for path in folder.glob("fisor/clones/*/*/.git")]
+
+
+def test_two_workers_do_what_one_machine_does(
+    cluster: Any, folders: list[Path], tmp_path: Path
+) -> None:
+    """dvc.lock and outputs of `dvc repro`, each command run once, in both workers' clones.
+
+    Then everything is up to date, even in a fresh clone that has nothing but the commit.
+    """
+    plain = tiny_pipeline(tmp_path)
+    checked(plain, "dvc", "repro")
+    expected = yaml.safe_load((plain / "dvc.lock").read_text())
+    joined = (plain / "joined.txt").read_bytes()
+    plain.rename(tmp_path / "plain")
+    (tmp_path / RAN).unlink()
+
+    project = share(tiny_pipeline(tmp_path, seconds=2))
+    said = checked(project, *command(cluster))
+    # The lock's commands differ: these took two seconds.
+    lock = yaml.safe_load((project / "dvc.lock").read_text())
+    outs = {name: stage["outs"] for name, stage in lock["stages"].items()}
+    assert outs == {name: stage["outs"] for name, stage in expected["stages"].items()}
+    assert (project / "joined.txt").read_bytes() == joined
+    assert sorted(ran(project)) == ["code", "join", "part@a", "part@b", "twice@a", "twice@b"]
+    assert re.search(r"part@a: on .+, process \d+", said)
+    assert "Running stage 'part@a'" in (project / ".dvc/tmp/cluster/logs/part@a.log").read_text()
+    assert "join: left to the last dvc repro" in said
+    assert all(clones(folder) for folder in folders)
+    assert "everything is up to date (6 stages)" in checked(project, *command(cluster))
+
+    fresh = tmp_path / "fresh"
+    checked(tmp_path, "git", "clone", "--quiet", str(tmp_path / "origin.git"), "fresh")
+    checked(fresh, *command(cluster))
+    assert sorted(ran(project))[1:] == ["join", "join", "part@a", "part@b", "twice@a", "twice@b"]
+    assert (fresh / "joined.txt").read_bytes() == joined
+
+
+def test_a_failed_stage_is_named_and_the_others_go_on(cluster: Any, tmp_path: Path) -> None:
+    """Its log is brought to the launcher, and it is not tried again."""
+    project = share(tiny_pipeline(tmp_path))
+    (tmp_path / FAILING).write_text("a\n")
+    result = run(project, *command(cluster))
+    assert result.returncode == 1
+    log = project / ".dvc/tmp/cluster/logs/part@a.log"
+    assert f"FAILED: part@a (log: {log})" in result.stderr
+    assert "exited with 1" in log.read_text()
+    assert sorted(ran(project)) == ["code", "part@a", "part@b", "twice@b"]
+
+
+def wait_for(project: Path, stages: set[str]) -> None:
+    """Until these stages' commands have begun."""
+    deadline = time.monotonic() + 120
+    while not stages <= set(ran(project)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def started(cluster: Any, project: Path) -> subprocess.Popen:
+    return subprocess.Popen(command(cluster), cwd=project, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_machine_that_goes_away_is_replaced(cluster: Any, tmp_path: Path) -> None:
+    """A worker machine is killed while it runs an item: the item runs again on the other one."""
+    project = share(tiny_pipeline(tmp_path, letters="ab", seconds=8))
+    with started(cluster, project) as launcher:
+        wait_for(project, {"part@a", "part@b"})
+        cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+        _, said = launcher.communicate()
+    assert launcher.returncode == 0, said
+    assert said.count("its worker was lost; once more") == 1
+    assert {stage: ran(project).count(stage) for stage in ("code", "twice@a", "twice@b")} == {
+        **{"code": 1, "twice@a": 1, "twice@b": 1}
+    }
+    assert sorted(ran(project).count(f"part@{letter}") for letter in "ab") == [1, 2]
+
+
+def test_a_launcher_that_was_killed_goes_on(cluster: Any, tmp_path: Path) -> None:
+    """What had been pushed is not run again, whether or not the launcher had heard of it."""
+    project = share(tiny_pipeline(tmp_path, seconds=4))
+    with started(cluster, project) as launcher:
+        wait_for(project, {"part@a", "part@b"})
+        os.kill(launcher.pid, signal.SIGKILL)
+    checked(project, *command(cluster))
+    counts = {stage: ran(project).count(stage) for stage in ran(project)}
+    assert counts.pop("part@a") <= 2
+    assert counts.pop("part@b") <= 2
+    assert set(counts.values()) == {1}
