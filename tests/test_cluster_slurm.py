@@ -111,3 +111,14 @@ def test_a_stopped_launcher_cancels_its_jobs(tmp_path: Path) -> None:
         time.sleep(0.2)
     checked(project, *COMMAND)
     assert ran(project) == ["code", "part@a", "part@a", "twice@a", "join"]
+
+
+def test_what_slurm_does_not_take_is_said(tmp_path: Path) -> None:
+    """A partition that is not there: Slurm's own words, no traceback, nothing run."""
+    project = share(tiny_pipeline(tmp_path, letters="a"))
+    result = run(project, *COMMAND, "--partition", "nowhere")
+    assert result.returncode == 1
+    assert "error: Slurm does not take the jobs:" in result.stderr
+    assert "invalid partition specified: nowhere" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert ran(project) == []

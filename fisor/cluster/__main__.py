@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def main() -> None:
     engines = parser.add_subparsers(dest="engine", required=True)
     local = engines.add_parser("local", help="in this folder, with processes")
     local.add_argument(
-        "--workers", type=_positive, default=len(os.sched_getaffinity(0)),
+        "--workers", type=_at_least(1), default=len(os.sched_getaffinity(0)),
         help="stages at once, each with its share of the cores (default: one per core)",
     )  # fmt: skip
     ray = engines.add_parser("ray", help="in clones, by a Ray cluster; needs fisor[ray]")
@@ -42,21 +42,21 @@ def main() -> None:
     slurm = engines.add_parser("slurm", help="in clones, by Slurm's jobs; needs fisor[slurm]")
     slurm.add_argument("--partition", help="Slurm's (default: Slurm's default)")
     slurm.add_argument(
-        "--minutes", type=_positive, default=240,
+        "--minutes", type=_at_least(1), default=240,
         help="for a job, after which it is queued again and goes on (default: 240)",
     )  # fmt: skip
     slurm.add_argument(
-        "--jobs", type=_positive, default=100, help="queued or running at once (default: 100)"
+        "--jobs", type=_at_least(1), default=100, help="queued or running at once (default: 100)"
     )
     for engine in (ray, slurm):
         engine.add_argument(
-            "--cpus", type=_positive, default=1, help="cores per stage (default: 1)"
+            "--cpus", type=_at_least(1), default=1, help="cores per stage (default: 1)"
         )
     ray.add_argument(
         "--gpus", type=_not_negative, default=0.0,
         help="GPUs per stage (default: 0); 0.5 lets two stages share one",
     )  # fmt: skip
-    slurm.add_argument("--gpus", type=int, default=0, help="GPUs per stage (default: 0)")
+    slurm.add_argument("--gpus", type=_at_least(0), default=0, help="GPUs per stage (default: 0)")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
     folder = Path.cwd()
@@ -121,11 +121,13 @@ def _engine_of_clones(
     )  # fmt: skip
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return value
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {text}")
+        return int(text)
+
+    return number
 
 
 def _not_negative(text: str) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import submitit
-from submitit.core.utils import UncompletedJobError
+from submitit.core.utils import FailedJobError, UncompletedJobError
 
 from fisor.cluster.engine import Ended
 from fisor.cluster.in_clones import take, work_of
@@ -85,15 +85,17 @@ class SlurmEngine:
         self._ready.append((name, log))
 
     def wait(self, seconds: float) -> Sequence[Ended]:
-        """Submit the array, then wait until an item has ended; returns all that have ended."""
+        """Submit the array, then wait until an item has ended; returns all that have ended.
+
+        Raises:
+            InputError: Slurm does not take it.
+        """
         if self._ready:
-            with self._executor.batch():
-                jobs = [
-                    self._executor.submit(
-                        RunItem(), self._source, work_of(self._folder, self._items, n), self._cpus
-                    )
-                    for n, _ in self._ready
-                ]
+            try:
+                with self._executor.batch():
+                    jobs = [self._submitted(name) for name, _ in self._ready]
+            except FailedJobError as error:
+                raise InputError(f"Slurm does not take the jobs: {error}") from error
             for (name, log), job in zip(self._ready, jobs, strict=True):
                 self._running[name] = job, log
             self._ready = []
@@ -103,6 +105,10 @@ class SlurmEngine:
             self._listed = {job: place for job, _, place in (w.partition(" ") for w in listed)}
         ended = (self._ended(name, listed is not None) for name in list(self._running))
         return [one for one in ended if one is not None]
+
+    def _submitted(self, name: str) -> Any:
+        work = work_of(self._folder, self._items, name)
+        return self._executor.submit(RunItem(), self._source, work, self._cpus)
 
     def _ended(self, name: str, is_known: bool) -> Ended | None:
         job, log = self._running[name]
