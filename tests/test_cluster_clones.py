@@ -34,6 +34,7 @@ def work(source: Source, item: Work, cache: Path) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_clone_fetches_runs_and_pushes(tmp_path: Path) -> None:
     """Two workers without a common cache: the second one has the first one's output from DVC.
 

@@ -22,6 +22,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
+@pytest.mark.slow
 def test_everything_runs_once_and_then_is_up_to_date(tmp_path: Path) -> None:
     """The outputs and dvc.lock of `dvc repro`; a change of a blank reruns the first stage alone."""
     plain = tiny_pipeline(tmp_path)
@@ -77,9 +78,8 @@ def wait_for(project: Path, stage: str) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_launcher_that_was_killed_goes_on(tmp_path: Path, number: int) -> None:
     """Killed, it leaves its stages running, and the next one waits for them: nothing runs twice.
 
