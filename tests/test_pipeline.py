@@ -42,6 +42,7 @@ def test_a_policys_folder_acts_as_it_was_evaluated(pipeline: Path) -> None:
     assert checked(pipeline, sys.executable, "-c", code).split() == ["3", "2"]
 
 
+@pytest.mark.slow
 def test_our_variant_stands_beside_fisor(rerun: Path) -> None:
     """Trained, evaluated by its own rule and reported by its name; FISOR's is not touched."""
     before = json.loads((rerun / "reports/metrics.json").read_text())["PointRobot"]["FISOR"]
@@ -76,6 +77,7 @@ def test_more_candidates_really_rerun_three_stages(rerun: Path) -> None:
     assert sorted(ran) == sorted(["code", EVALUATE, RECORD, "report"])
 
 
+@pytest.mark.slow
 def test_clones_share_stages_by_the_cache_alone(rerun: Path, tmp_path: Path) -> None:
     """A worker's clone at the same commit runs one stage; the head then takes its output over.
 

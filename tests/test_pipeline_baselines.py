@@ -151,6 +151,7 @@ def agent(directory, config, acting):
 '''
 
 
+@pytest.mark.slow
 def test_adding_a_method_is_a_module_and_two_lines(rerun: Path) -> None:
     """A toy method by one module, one line in the table, one entry in params.yaml.
 
