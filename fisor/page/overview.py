@@ -34,6 +34,8 @@ def verdicts(tasks: Sequence[Scored]) -> list[str]:
             for method, figures in one.estimates.items():
                 words[method][one.task.name] = verdict(figures[COST])
         number = f"all {len(limited)} tasks" if len(limited) > 1 else limited[0].task.name
+        if len(limited) < len(tasks):
+            number += " with a cost limit" if len(limited) > 1 else ""
         groups: dict[str, list[str]] = {SAFE: [], UNSAFE: [], UNDECIDED: []}
         for method, found in words.items():
             bad = list(found.values()).count(UNSAFE)
