@@ -50,7 +50,7 @@ def specification(chart: Chart, height_pixels: int = HEIGHT_PIXELS) -> dict[str,
         .configure_legend(labelColor=INK, titleColor=INK, orient="bottom", title=None, columns=3)
         .configure_title(color=INK, anchor="start", fontSize=13)
         .configure_view(stroke=None)
-        .to_dict()
+        .to_dict(validate=False)  # Altair has checked each part as it was made
     )  # fmt: skip
 
 
