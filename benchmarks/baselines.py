@@ -32,10 +32,10 @@ MOST_UPDATES = 3000  # in a timing
 
 
 def random_problem(observation_dim: int) -> tuple[Transitions, Problem]:
-    """`ROWS` random rows in episodes of `HORIZON_STEPS`, a tenth of them with a cost."""
+    """`ROWS` random rows in episodes of `HORIZON_STEPS`, three of a hundred with a cost."""
     step = np.arange(ROWS) % HORIZON_STEPS
     data = random_transitions(observation_dim)._replace(
-        costs=(np.random.default_rng(1).random(ROWS) < 0.1).astype(np.float32),
+        costs=(np.random.default_rng(1).random(ROWS) < 0.03).astype(np.float32),
         terminals=step == HORIZON_STEPS - 1,
     )
     return data, Problem(HORIZON_STEPS, COST_LIMIT, np.arange(ROWS) // HORIZON_STEPS, step)
