@@ -15,7 +15,7 @@ from fisor.report.benchmark import COLLECTED, in_papers_order
 from fisor.report.paper import papers_methods
 from fisor.report.safety import SAFE, SAFE_BELOW, UNDECIDED, UNSAFE, verdict
 from fisor.report.scatter import points_of
-from fisor.report.tables import COST, REWARD, Scored
+from fisor.report.tables import COST, NONE, REWARD, Scored
 
 LEVELS = 101  # of a profile
 
@@ -116,10 +116,10 @@ def details(tasks: Sequence[Scored]) -> tuple[list[str], list[list[Cell]]]:
             cells: list[Cell] = [Cell(one.task.name), Cell(method)]
             for name in (REWARD, COST, "violating_steps"):
                 known = figures.get(name) if figures else None
-                lacking = MISSING if figures is None else Cell("–", kind="none")
+                lacking = MISSING if figures is None else Cell(NONE, kind="none")
                 cells.append(lacking if known is None else estimate_cell(known))
             cost = figures.get(COST) if figures else None
-            cells.append(Cell(verdict(cost)) if cost else Cell("–", kind="none"))
+            cells.append(Cell(verdict(cost)) if cost else Cell(NONE, kind="none"))
             rows.append(cells)
     headings = ["task", "method", "normalised reward", "normalised cost", "violating steps", "safe"]
     return headings, rows
