@@ -3,6 +3,7 @@
 Altair rather than Plotly: its JavaScript is 0.9 MB against 4.7, and `dvc plots` draws with it, too.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -179,13 +180,19 @@ def training_curve(title: str, updates: np.ndarray, seeds: np.ndarray) -> dict[s
     for seed, values in enumerate(seeds.T):
         points = zip(updates.tolist(), _numbers(values), strict=True)
         rows += [{"update": u, "value": v, "seed": str(seed)} for u, v in points]
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    return _training_curve() | {"title": title, "data": {"values": rows}}
+
+
+@functools.cache  # a page has a hundred of them
+def _training_curve() -> dict[str, Any]:
+    """A training curve without its title and data."""
+    base = alt.Chart(alt.Data(values=[])).encode(
         x=alt.X("update:Q", title="updates", axis=alt.Axis(format="~s", tickCount=4)),
         y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
     )
     thin = base.mark_line(strokeWidth=1, opacity=0.45, color=BLUE).encode(detail="seed:N")
     bold = base.mark_line(strokeWidth=1.8, color=INK).encode(y="mean(value):Q")
-    return specification(alt.layer(thin, bold).properties(title=title), 120)
+    return specification(alt.layer(thin, bold), 120)
 
 
 def intervals(title: str, axis: str, estimates: Mapping[str, Estimate]) -> dict[str, Any]:

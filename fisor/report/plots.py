@@ -34,10 +34,14 @@ def training_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarra
         path: the picture to make.
         curves: title -> (updates `[points]`, values `[points, seeds]`).
     """
-    with mpl.rc_context(STYLE):
+    # Margins by hand: the constrained layout would take a third of the time of a whole report.
+    with mpl.rc_context(STYLE | {"figure.constrained_layout.use": False}):
         columns = 4
         rows = -(-len(curves) // columns)
-        figure = Figure(figsize=(11.2, 2.3 * rows))
+        figure = Figure(figsize=(11.2, 2.2 * rows))
+        figure.subplots_adjust(
+            0.06, 0.5 / (2.2 * rows), 0.99, 1 - 0.3 / (2.2 * rows), wspace=0.25, hspace=0.55
+        )
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, (title, (updates, values)) in zip(panels, curves.items(), strict=False):
             axes.fill_between(updates, values.min(1), values.max(1), color=BLUE, alpha=0.25, lw=0)
@@ -46,8 +50,9 @@ def training_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarra
             axes.set(title=title, xlim=(0, updates[-1]))
             axes.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
             axes.set_xlabel("updates")
-            if values.min() > 0 and values.max() > 20 * values.min():
+            if values.min() > 0 and values.max() > 100 * values.min():
                 axes.set_yscale("log")
+                axes.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
             elif values.min() < 0 < values.max():
                 axes.axhline(0, color="grey", lw=0.6, zorder=0)
         for axes in panels[len(curves) :]:
