@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import acting, baselines, loading, repro, training
+from benchmarks import acting, acting_baselines, baselines, loading, repro, training
 from benchmarks.measuring import circumstances
 from fisor.config.files import load_params
 from fisor.methods import BASELINES
 
-PARTS = "training", "acting", "loading", "repro", "baselines"
+PARTS = "training", "acting", "loading", "repro", "baselines", "acting_baselines"
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -102,6 +102,12 @@ def show(results: dict[str, Any]) -> None:
             "acting: batch | candidates | observation | ms a call | observations/s",
             [list(row.values()) for row in results["acting"]],
         )
+    if "acting_baselines" in results:
+        table(
+            "acting of baselines: method | episodes | observation | 1e9 operations | ms a call | "
+            "its products, ms | times its products | at most, ms",
+            [list(row.values()) for row in results["acting_baselines"]],
+        )
     if "loading" in results:
         table("loading: rows | observation | MB | s | MB/s", [list(results["loading"].values())])
     if "checkpoint" in results:
@@ -122,7 +128,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 3, 8])
     parser.add_argument("--full", action="store_true", help="all seeds at all observation sizes")
     parser.add_argument(
-        "--baselines", nargs="+", choices=BASELINES, default=BASELINES, help="of that part"
+        "--baselines", nargs="+", choices=BASELINES, default=BASELINES, help="of these parts"
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS, help="the JSON's folder")
@@ -136,6 +142,10 @@ def main() -> None:
     if "baselines" in parts:
         sizes = options.observation_dims[:2]
         results["baselines"] = baselines.measure(params, sizes, options.baselines, options.rounds)
+    if "acting_baselines" in parts:
+        results["acting_baselines"] = acting_baselines.measure(
+            params, options.observation_dims[0], options.baselines, options.rounds
+        )
     if "acting" in parts:
         results["acting"] = acting.measure(params, options.observation_dims[0], options.rounds)
     if "loading" in parts:

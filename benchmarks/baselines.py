@@ -52,7 +52,7 @@ def trainings(
         module = method_module(method)
         values = known | dict(params.methods[method]["train"])
         config = typed(module.Config, {name: values[name] for name in module.Config.names()})
-        found = captured(module, config, problem, data)
+        found, _ = captured(module, config, problem, data)
         for number, given in enumerate(found, start=1):
             yield f"{method} {number}" if len(found) > 1 else method, method, given
 

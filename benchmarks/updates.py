@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.products import Product, products_of
-from fisor.baselines.baseline import Problem
+from fisor.baselines.baseline import Problem, Trained
 from fisor.data.transitions import Transitions
 from fisor.training.fit import seed_keys
 from fisor.training.log import Curve
@@ -46,10 +46,12 @@ class Fitted(NamedTuple):
         return products_of(jax.vmap(self.update), *self.shapes(1))
 
 
-def captured(module: ModuleType, config: Any, problem: Problem, data: Transitions) -> list[Fitted]:
-    """What a baseline's `train` gives to `fit`, once or several times; nothing is trained.
+def captured(
+    module: ModuleType, config: Any, problem: Problem, data: Transitions
+) -> tuple[list[Fitted], Trained]:
+    """What a baseline's `train` gives to `fit`, once or several times, and what it returns.
 
-    Each `fit` returns the states before the first update.
+    Nothing is trained: each `fit` returns the states before the first update.
     """
     found: list[Fitted] = []
 
@@ -63,8 +65,8 @@ def captured(module: ModuleType, config: Any, problem: Problem, data: Transition
             np.ones(1, int), {name: np.zeros((1, config.seeds)) for name in metrics}
         )
 
-    module.train(config, problem, data, fit)
-    return found
+    trained = module.train(config, problem, data, fit)
+    return found, trained
 
 
 def advancing(given: Fitted, seeds: int, length: int) -> Callable[[], Any]:

@@ -155,7 +155,7 @@ def test_a_baseline_that_trains_twice_has_both_found(params: Params) -> None:
 
     module = ModuleType("twice")
     module.train = train  # type: ignore[attr-defined]
-    found = captured(module, params, problem, data)
+    found, _ = captured(module, params, problem, data)
     operations = [sum(each.operations for each in given.products()) for given in found]
     assert operations == [2 * 2 * 3 * 8 * 16, 2 * 2 * 3 * 8 * 32]
     advance = advancing(found[0], seeds=1, length=2)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from project import ROOT, edit_yaml
 
-from fisor.baselines import bc
+from fisor.baselines import bc, trebi
 from fisor.config.feasibility import FeasibilityStage
 from fisor.config.files import check, load_params
 from fisor.config.layers import load
@@ -63,6 +63,15 @@ def test_a_size_changes_baselines_where_it_says_so(files: tuple[Path, Path]) -> 
     changed = {**own, **{k: v for k, v in entry_of("quick")["baselines"].items() if k in own}}
     assert {name: getattr(quick, name) for name in own} == changed
     assert quick.training_steps < paper.training_steps
+
+
+def test_a_size_and_a_task_set_how_a_baseline_acts(files: tuple[Path, Path]) -> None:
+    """The plans of TREBI, of which so many are drawn in each step."""
+    edit_yaml(files[0], {"size": "quick"})
+    quick = load(trebi.Acting, "BallRun", "TREBI", *files)
+    assert quick.plans == entry_of("quick")["baselines"]["plans"] < 64
+    edit_yaml(files[1], {"BallRun": {"overrides": {"baselines": {"plans": 3}}}})
+    assert load(trebi.Acting, "BallRun", "TREBI", *files).plans == 3
 
 
 WRONG = {

@@ -90,7 +90,7 @@ class Acting(BaselineActing):
     """
 
     cost_limit: float | None = setting(ge=0)
-    plans: int = setting(ge=1)
+    plans: int = setting(ge=1, by_task=True)
     guidance_steps: int = setting(ge=0)
     guidance_scale: float = setting(ge=0)
     cost_weight: float = setting(ge=0)

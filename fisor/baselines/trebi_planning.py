@@ -5,6 +5,7 @@ Level 0 is the least noisy, T - 1 the last.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -157,18 +158,17 @@ def make_plan(
     Returns:
         The plan, of that shape.
     """
-    levels = jnp.arange(noise_schedule.kept.shape[0] - 1, 0, -1)
+    levels = np.arange(noise_schedule.kept.shape[0] - 1, 0, -1, dtype=np.int32)
 
     def draw(key: Array) -> tuple[Array, Array]:
-        def denoise(plan: Array, level: Array) -> tuple[Array, None]:
+        def denoise(plan: Array, level: Array, guided_steps: int) -> tuple[Array, None]:
             variance = noise_schedule.variance[level]
 
             def guide(_: int, plan: Array) -> Array:
                 moved = guided(values, plan, level, budget, variance, guidance)
                 return from_here(moved, observation)
 
-            steps = jnp.where(level < UNGUIDED_LEVELS, 0, guidance.steps)
-            plan = jax.lax.fori_loop(0, steps, guide, plan)
+            plan = jax.lax.fori_loop(0, guided_steps, guide, plan)
             mean = (
                 noise_schedule.of_plan[level] * predict(plan, level)
                 + noise_schedule.of_noisy[level] * plan
@@ -177,7 +177,12 @@ def make_plan(
             return from_here(mean + jnp.sqrt(variance) * noise, observation), None
 
         first = jax.random.normal(jax.random.fold_in(key, 0), shape)
-        plan, _ = jax.lax.scan(denoise, from_here(first, observation), levels)
+        plan = from_here(first, observation)
+        for steps, those in (
+            (guidance.steps, levels[levels >= UNGUIDED_LEVELS]),
+            (0, levels[levels < UNGUIDED_LEVELS]),
+        ):
+            plan, _ = jax.lax.scan(partial(denoise, guided_steps=steps), plan, those)
         return plan, values(plan, jnp.zeros((), levels.dtype))
 
     most = PLANS_AT_ONCE_ON_CPU if jax.default_backend() == "cpu" else PLANS_AT_ONCE

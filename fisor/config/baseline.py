@@ -85,6 +85,7 @@ class CriticTraining(ActorCriticTraining):
 class BaselineActing(Section):
     """Acting parameters; all are the method's own, in its `Acting`."""
 
+    OVERRIDES: ClassVar = "baselines"
     METHOD_PART: ClassVar = "act"
 
     @classmethod

@@ -109,7 +109,10 @@ def check(
             complete[method, schema] = _over(
                 schema, entry, of_its_size, of_its_size, params_path, address
             )
-    sizes = {name for train, _ in schemas.values() for name in train.names_by_task()}
+    sizes = {
+        name for sections in schemas.values() for schema in sections
+        for name in schema.names_by_task()
+    }  # fmt: skip
     if schemas:
         layer, address = params.sizes[params.size][BASELINES], f"sizes.{params.size}.{BASELINES}"
         _refuse_unknown(layer, sizes, params_path, address)
@@ -119,9 +122,9 @@ def check(
         layer, address = task.overrides.get(BASELINES, {}), f"{name}.overrides.{BASELINES}"
         for method in params.baselines:
             _refuse_unknown(layer, sizes, tasks_path, address)
-            train, _ = schemas[method]
-            own = {key: value for key, value in layer.items() if key in train.names_by_task()}
-            _over(train, complete[method, train], own, own, tasks_path, address)
+            for schema in schemas[method]:
+                own = {key: value for key, value in layer.items() if key in schema.names_by_task()}
+                _over(schema, complete[method, schema], own, own, tasks_path, address)
     return params
 
 
