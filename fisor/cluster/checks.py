@@ -3,7 +3,6 @@
 import configparser
 import fcntl
 import importlib.util
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from dvc.config import Config, ConfigError
 from fisor.cluster.pipeline import LOCK, Item
 from fisor.cluster.workplace import Source
 from fisor.errors import InputError
+from fisor.git import git
 
 
 def require_project(folder: Path) -> None:
@@ -132,17 +132,3 @@ def pushed_source(folder: Path, items: Mapping[str, Item]) -> Source:
     if (folder / address).exists():  # a path, maybe relative
         address = str((folder / address).resolve())
     return Source(address, commit)
-
-
-def git(folder: Path, *arguments: str) -> str:
-    """The output of a Git command.
-
-    Raises:
-        InputError: Git fails.
-    """
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, text=True, capture_output=True, check=False
-    )
-    if done.returncode:
-        raise InputError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
-    return done.stdout

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from functools import cache, cached_property
@@ -21,6 +20,7 @@ from fisor.envs.suites import suite_of
 from fisor.envs.truth import Slice, Truth
 from fisor.errors import InputError
 from fisor.evaluation import regions
+from fisor.git import git
 
 WORKSPACE = "workspace"
 RegionTruths = Mapping[Slice, regions.SliceTruth]
@@ -147,20 +147,6 @@ class Revision:
 def region_truths(truth: Truth) -> RegionTruths:
     """The truth over each slice of a task's states."""
     return {where: regions.slice_truth(truth, where) for where in truth.slices}
-
-
-def git(repository: Path, *arguments: str) -> str:
-    """What a Git command prints.
-
-    Raises:
-        InputError: Git refuses.
-    """
-    done = subprocess.run(
-        ["git", *arguments], cwd=repository, text=True, capture_output=True, check=False
-    )
-    if done.returncode:
-        raise InputError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
-    return done.stdout
 
 
 def experiment_commits(repository: Path) -> dict[str, dict[str, str]]:

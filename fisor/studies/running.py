@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from fisor.compare.revision import experiment_commits, git
+from fisor.compare.revision import experiment_commits
 from fisor.config.yaml_files import parse_yaml, read_yaml, shown_value
 from fisor.errors import InputError
+from fisor.git import git
 from fisor.methods import BASELINES
 from fisor.studies.process import Failure, Stages, run_module
 from fisor.studies.study import Experiment
