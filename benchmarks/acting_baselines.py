@@ -48,42 +48,41 @@ def measure(
 ) -> list[dict[str, Any]]:
     """A row for each method: milliseconds of a call, and of its products alone."""
     params = dataclasses.replace(params, seeds=1)
-    rows = []
-    for method in methods:
-        agent = fresh_agent(params, method, observation_dim)
-        episodes = EPISODES.get(method, EPISODES_OF_OTHERS)
-        calls = CALLS.get(method, CALLS_OF_OTHERS)
-        observations = np.random.default_rng(0).standard_normal(
-            (episodes, observation_dim), np.float32
-        )
-        nothing = np.zeros(episodes, np.float32)
-        step = Step(observations, nothing, nothing, np.full(episodes, 100, np.int32))
-        act, numbers = actor(agent, 0, (1, episodes)), np.arange(episodes)
+    return [
+        _measured(method, fresh_agent(params, method, observation_dim), observation_dim, rounds)
+        for method in methods
+    ]
 
-        def every_call(act: Any = act, step: Step = step, numbers: Any = numbers) -> None:
-            for _ in range(calls):  # noqa: B023
-                act(step, numbers)
 
-        memory = jax.tree.map(
-            lambda leaf: np.broadcast_to(leaf, (episodes, *np.shape(leaf))), agent.initial_memory()
-        )
-        one_seed = jax.tree.map(lambda leaf: leaf[0], agent.params)
-        keys = jax.random.split(jax.random.key(0), episodes)
-        of_all = jax.vmap(agent.act, in_axes=(None, 0, 0, 0))
-        products = products_of(of_all, one_seed, memory, step, keys)
-        timings = in_turns(
-            {method: (every_call, calls), "products": (work(products, calls), calls)}, rounds
-        )
-        rows.append(
-            {
-                "method": method,
-                "episodes": episodes,
-                "observation_dim": observation_dim,
-                "gigaoperations": sum(product.operations for product in products) / 1e9,
-                "milliseconds": 1e3 * timings[method].best,
-                "products_milliseconds": 1e3 * timings["products"].best,
-                "times_its_products": ratio(timings[method], timings["products"]),
-                "bound_milliseconds": BOUNDS.get(method),
-            }
-        )
-    return rows
+def _measured(method: str, agent: Agent, observation_dim: int, rounds: int) -> dict[str, Any]:
+    episodes = EPISODES.get(method, EPISODES_OF_OTHERS)
+    calls = CALLS.get(method, CALLS_OF_OTHERS)
+    nothing = np.zeros(episodes, np.float32)
+    drawn = np.random.default_rng(0).standard_normal((episodes, observation_dim), np.float32)
+    step = Step(drawn, nothing, nothing, np.full(episodes, 100, np.int32))
+    act, numbers = actor(agent, 0, (1, episodes)), np.arange(episodes)
+
+    def every_call() -> None:
+        for _ in range(calls):
+            act(step, numbers)
+
+    memory = jax.tree.map(
+        lambda leaf: np.broadcast_to(leaf, (episodes, *np.shape(leaf))), agent.initial_memory()
+    )
+    one_seed = jax.tree.map(lambda leaf: leaf[0], agent.params)
+    keys = jax.random.split(jax.random.key(0), episodes)
+    of_all = jax.vmap(agent.act, in_axes=(None, 0, 0, 0))
+    products = products_of(of_all, one_seed, memory, step, keys)
+    timings = in_turns(
+        {"call": (every_call, calls), "products": (work(products, calls), calls)}, rounds
+    )
+    return {
+        "method": method,
+        "episodes": episodes,
+        "observation_dim": observation_dim,
+        "gigaoperations": sum(product.operations for product in products) / 1e9,
+        "milliseconds": 1e3 * timings["call"].best,
+        "products_milliseconds": 1e3 * timings["products"].best,
+        "times_its_products": ratio(timings["call"], timings["products"]),
+        "bound_milliseconds": BOUNDS.get(method),
+    }
