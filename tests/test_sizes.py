@@ -13,7 +13,7 @@ from fisor.config.files import check, load_params
 from fisor.config.layers import load
 from fisor.config.policy import PolicyStage
 from fisor.errors import InputError
-from fisor.methods import BASELINE_SCHEMAS
+from fisor.methods import BASELINE_SCHEMAS, method_module
 
 
 @pytest.fixture
@@ -72,6 +72,17 @@ def test_a_size_and_a_task_set_how_a_baseline_acts(files: tuple[Path, Path]) -> 
     assert quick.plans == entry_of("quick")["baselines"]["plans"] < 64
     edit_yaml(files[1], {"BallRun": {"overrides": {"baselines": {"plans": 3}}}})
     assert load(trebi.Acting, "BallRun", "TREBI", *files).plans == 3
+
+
+@pytest.mark.parametrize("limit", [None, 3.0])
+@pytest.mark.parametrize("method", ["CPQ", "BCQ-Lag", "COptiDICE", "Saute-TD3BC", "BC-L"])
+def test_a_methods_cost_limit_wins_over_the_tasks(
+    method: str, limit: float | None, files: tuple[Path, Path]
+) -> None:
+    """Both are called `cost_limit`; null leaves the choice to the method, which takes the task's."""
+    edit_yaml(files[0], {"methods": {method: {"train": {"cost_limit": limit}}}})
+    config: Any = load(method_module(method).Config, "BallRun", method, *files)
+    assert config.cost_limit == limit
 
 
 WRONG = {

@@ -102,13 +102,14 @@ def load(
         InputError: there is no such task or method, or a key is unknown or missing.
     """
     params, entry = read_params(params_path), task_entry(task, read_yaml(tasks_path), tasks_path)
-    values = {name: params[name] for name in schema.names_from_params() if name in params}
+    # First, as a method's own `cost_limit` takes precedence over the task's.
+    facts = {**entry, "name": task, "method": method}
+    values = {name: facts[name] for name in schema.names() if name in facts}
+    values |= {name: params[name] for name in schema.names_from_params() if name in params}
     if schema.METHOD_PART:
         values |= method_part(params, method, schema.METHOD_PART, params_path)
     values |= of_size(schema, params)
     values |= overridden(schema, entry)
-    facts = {**entry, "name": task, "method": method}
-    values |= {name: facts[name] for name in schema.names() if name in facts}
     try:
         return typed(schema, values)
     except TypeError as error:  # a key is unknown or missing
