@@ -79,7 +79,7 @@ def test_a_size_and_a_task_set_how_a_baseline_acts(files: tuple[Path, Path]) -> 
 def test_a_methods_cost_limit_wins_over_the_tasks(
     method: str, limit: float | None, files: tuple[Path, Path]
 ) -> None:
-    """Both are called `cost_limit`; null leaves the choice to the method, which takes the task's."""
+    """Both are called `cost_limit`; null stays null, for which the method takes the task's."""
     edit_yaml(files[0], {"methods": {method: {"train": {"cost_limit": limit}}}})
     config: Any = load(method_module(method).Config, "BallRun", method, *files)
     assert config.cost_limit == limit
