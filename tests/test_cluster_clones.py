@@ -1,37 +1,19 @@
 """A worker's clone: made once, brought to the commit, its inputs checked, patient with networks."""
 
-import json
-import os
 import subprocess
-import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from project import ROOT, checked
-from tiny_pipeline import RAN, ran, share, tiny_pipeline
+from one_worker import outcome, source_of, started, work
+from project import checked
+from tiny_pipeline import RAN, ran, remote_away, share, tiny_pipeline
 
 from fisor.cluster import workplace
-from fisor.cluster.workplace import Clone, CommandError, KilledError, Source, Work, free_clone
-
-# In a process of its own: it limits itself to some cores.
-WORK = """
-import json, sys
-from fisor.cluster.workplace import Source, Work, work_in_clone
-source, work = json.loads(sys.argv[1])
-print(json.dumps(work_in_clone(Source(*source), Work(*work), 1)._asdict()))
-"""
-
-
-def work(source: Source, item: Work, cache: Path) -> dict:
-    """What `work_in_clone` returns, with clones below `cache`."""
-    done = subprocess.run(
-        [sys.executable, "-c", WORK, json.dumps([source, item])], text=True, check=True,
-        env={**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    return json.loads(done.stdout)
+from fisor.cluster.workplace import Clone, CommandError, KilledError, Work, free_clone
 
 
 @pytest.mark.slow
@@ -41,34 +23,85 @@ def test_a_clone_fetches_runs_and_pushes(tmp_path: Path) -> None:
     The clone is used again at another commit, where an older input is in its place.
     """
     project = share(tiny_pipeline(tmp_path, letters="a"))
-
-    def source() -> Source:
-        head = checked(project, "git", "rev-parse", "HEAD").strip()
-        return Source(str(tmp_path / "origin.git"), head)
-
-    first = work(source(), Work("code", [], ""), tmp_path / "one")
+    first = work(source_of(project), Work("code", [], ""), tmp_path / "one")
     assert "Running stage 'code'" in first["log"]
     lock = {"schema": "2.0", "stages": {"code": first["entry"]}}
     part = Work("part@a", ["code.txt"], yaml.safe_dump(lock))
-    second = work(source(), part, tmp_path / "two")
+    second = work(source_of(project), part, tmp_path / "two")
     assert [dep["path"] for dep in second["entry"]["deps"]] == ["code.txt"]
     assert ran(project) == ["code", "part@a"]
 
     (project / "source.txt").write_text("another\n")
     checked(project, "git", "commit", "--quiet", "--all", "--message", "Another source")
     checked(project, "git", "push", "--quiet")
-    third = work(source(), Work("code", [], ""), tmp_path / "one")
+    third = work(source_of(project), Work("code", [], ""), tmp_path / "one")
     lock["stages"]["code"] = third["entry"]
-    fourth = work(source(), part._replace(lock=yaml.safe_dump(lock)), tmp_path / "two")
+    fourth = work(source_of(project), part._replace(lock=yaml.safe_dump(lock)), tmp_path / "two")
     (clone,) = (path.parent for path in (tmp_path / "two/fisor/clones").glob("*/*/.git"))
     assert (clone / "part-a.txt").read_text() == "another\na\n"
     assert fourth["entry"]["outs"] != second["entry"]["outs"]
 
     # Back at the first input: nothing runs, since the run cache is shared.
     lock["stages"]["code"] = first["entry"]
-    again = work(source(), part._replace(lock=yaml.safe_dump(lock)), tmp_path / "three")
+    again = work(source_of(project), part._replace(lock=yaml.safe_dump(lock)), tmp_path / "three")
     assert again["entry"] == second["entry"]
     assert (tmp_path / RAN).read_text().split() == ["code", "part@a"] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("away_for", ["the input", "the output"])
+def test_the_remote_goes_away_for_a_while(tmp_path: Path, away_for: str) -> None:
+    """When an input is pulled, or after the stage ran: tried again, and nothing runs twice.
+
+    What was made is in the remote at the end: another worker has it from there.
+    """
+    project = share(tiny_pipeline(tmp_path, letters="a", seconds=2))
+    source = source_of(project)
+    first = work(source, Work("code", [], ""), tmp_path / "one")
+    lock = yaml.safe_dump({"schema": "2.0", "stages": {"code": first["entry"]}})
+    item = Work("part@a", ["code.txt"], lock)
+
+    def wait_until(there: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not there():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def tries_again() -> bool:
+        logs = (tmp_path / "two/fisor/clones").glob("*/*.log")
+        return any("again in 2 s" in log.read_text() for log in logs)
+
+    def begun() -> bool:
+        return "part@a" in ran(project)
+
+    if away_for == "the input":
+        with remote_away(project):
+            process = started(source, item, tmp_path / "two")
+            wait_until(tries_again)
+            assert not begun()
+    else:
+        process = started(source, item, tmp_path / "two")
+        wait_until(begun)
+        with remote_away(project):
+            wait_until(tries_again)
+    second = outcome(process)
+    assert second["log"].count("again in 2 s") == 1
+    third = work(source, item, tmp_path / "three")
+    assert third["entry"] == second["entry"]
+    assert ran(project) == ["code", "part@a"]
+
+
+@pytest.mark.parametrize("status", ["-9", "137"])
+def test_a_stage_that_was_killed_did_not_fail(tmp_path: Path, status: str) -> None:
+    """DVC's own words for a command that a signal has ended, with and without a shell around it."""
+    says = f"ERROR: failed to reproduce 'x': failed to run: train, exited with {status}"
+    with tempfile.TemporaryFile("w+") as printed:
+        clone = Clone(tmp_path, printed, printed.fileno())
+        with pytest.raises(KilledError):
+            clone.retried("sh", "-c", f'echo "{says}"; exit 255')
+        with pytest.raises(CommandError) as failed:
+            clone.retried("sh", "-c", 'echo "failed to run: train, exited with 1"; exit 255')
+        assert not isinstance(failed.value, KilledError)
 
 
 def test_what_ran_with_another_input_is_not_pushed(tmp_path: Path) -> None:

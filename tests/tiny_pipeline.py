@@ -4,6 +4,8 @@ Each command appends its stage to the file `RAN` first, so that a test sees what
 order; `part` fails for the letters in the file `FAILING`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -83,3 +85,14 @@ def share(project: Path) -> Path:
     checked(project, "git", "commit", "--quiet", "--all", "--message", "A remote")
     checked(project, "git", "push", "--quiet", "--set-upstream", "origin", "main")
     return project
+
+
+@contextmanager
+def remote_away(project: Path) -> Iterator[None]:
+    """For this block, the DVC remote cannot be reached: in its place is a file, even for root."""
+    remote, elsewhere = project.parent / "remote", project.parent / "elsewhere"
+    remote.rename(elsewhere)
+    remote.touch()
+    yield
+    remote.unlink()
+    elsewhere.rename(remote)

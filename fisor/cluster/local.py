@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fisor.cluster.engine import Ended
-from fisor.cluster.workplace import environment
+from fisor.cluster.workplace import STAGE_KILLED, environment
 
 STOP_SECONDS = 20  # for a training to end
 
@@ -21,6 +21,7 @@ class _Running(NamedTuple):
     process: subprocess.Popen
     end: int  # a file descriptor that can be read when the process has ended
     worker: int
+    log: Path
 
 
 class LocalEngine:
@@ -61,7 +62,7 @@ class LocalEngine:
             )  # fmt: skip
         with suppress(ProcessLookupError):  # it ended at once
             os.sched_setaffinity(process.pid, self._cores[worker])
-        self._running[name] = _Running(process, os.pidfd_open(process.pid), worker)
+        self._running[name] = _Running(process, os.pidfd_open(process.pid), worker, log)
 
     def wait(self, seconds: float) -> Sequence[Ended]:
         """Wait until an item has ended, at most so long; returns all that have ended."""
@@ -74,7 +75,8 @@ class LocalEngine:
                 del self._running[name]
                 if code < 0:  # what it had started must not write beside its next try
                     _signal(one.process, signal.SIGKILL)
-                ended.append(Ended(name, code == 0, lost=code < 0))
+                lost = code < 0 or (code > 0 and _stage_was_killed(one.log))
+                ended.append(Ended(name, code == 0, lost))
         return ended
 
     def places(self) -> dict[str, str]:
@@ -95,6 +97,11 @@ class LocalEngine:
             one.process.wait()
             os.close(one.end)
         self._running.clear()
+
+
+def _stage_was_killed(log: Path) -> bool:
+    """Whether DVC says that the stage's own command was killed, as for want of memory."""
+    return STAGE_KILLED.search(log.read_text(encoding="utf-8", errors="replace")) is not None
 
 
 def shares(cores: Sequence[int], workers: int) -> list[list[int]]:

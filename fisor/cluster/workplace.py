@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ import yaml
 # Waits before a command that needs the Git repository or the DVC remote is tried again.
 RETRY_SECONDS = (2, 10, 30, 60, 120)
 STAGE_FAILED = "failed to run: "  # DVC's words when it is the stage's command that failed
+# Its words when that was killed by a signal; a shell in between adds 128 to the signal's number.
+STAGE_KILLED = re.compile(r"failed to run: .*, exited with (-9|-15|137|143)$", re.MULTILINE)
 
 
 class Source(NamedTuple):
@@ -160,6 +163,10 @@ class Clone:
         """Run a command that needs another machine; a machine may be unreachable for a while.
 
         What fails because of the stage's own command, or is killed, is not tried again.
+
+        Raises:
+            KilledError: the command, or the stage's own, was killed.
+            CommandError: it failed.
         """
         for seconds in (*RETRY_SECONDS, None):
             start = self._printed.tell()
@@ -168,8 +175,11 @@ class Clone:
                 return
             except KilledError:
                 raise
-            except CommandError:
-                if seconds is None or STAGE_FAILED in self._said_since(start):
+            except CommandError as error:
+                said = self._said_since(start)
+                if STAGE_KILLED.search(said):
+                    raise KilledError(str(error)) from error
+                if seconds is None or STAGE_FAILED in said:
                     raise
                 print(f"again in {seconds} s", file=self._printed, flush=True)
                 time.sleep(seconds)
