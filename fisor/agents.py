@@ -7,7 +7,7 @@ names the method), and `acting.json`, the acting parameters, written by stage ev
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -53,6 +53,7 @@ class Agent(NamedTuple):
             method that has none.
         feasible_action_value: (params of one seed, observations `[B, obs_dim]`, actions
             `[B, action_dim]`) -> Q_h `[B]`; None likewise.
+        cpu_options: options of XLA to compile `act` with, on CPUs and for several seeds at once.
     """
 
     params: Any
@@ -61,6 +62,7 @@ class Agent(NamedTuple):
     act: Callable[[Any, Any, Step, Array], tuple[Array, Any]]
     feasible_value: Callable[[Any, Array], Array] | None = None
     feasible_action_value: Callable[[Any, Array, Array], Array] | None = None
+    cpu_options: Mapping[str, str] = MappingProxyType({})
 
     @property
     def seeds(self) -> int:

@@ -32,7 +32,7 @@ from fisor.config.baseline import BaselineActing, BaselineTraining
 from fisor.config.section import setting
 from fisor.data.transitions import Transitions
 from fisor.nn import checkpoint
-from fisor.nn.networks import forward
+from fisor.nn.networks import PRODUCTS_APART, forward
 from fisor.nn.optimiser import Learner, begin, descend, optimiser
 
 Array = jax.Array
@@ -286,4 +286,6 @@ def agent(directory: Path, config: dict[str, Any], acting: Acting) -> Agent:
         )
         return jnp.clip(normaliser.action(plan[0, :action_dim]), -1.0, 1.0), budget
 
-    return Agent(actors.load(directory, config, template), action_dim, initial_memory, act)
+    params = actors.load(directory, config, template)
+    # Without it, XLA's program for several seeds and twenty episodes crashes.
+    return Agent(params, action_dim, initial_memory, act, cpu_options=PRODUCTS_APART)

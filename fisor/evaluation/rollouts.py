@@ -190,7 +190,8 @@ def actor(
 
     # The rows of a seed share its parameters, so that they become one product.
     of_seed = jax.vmap(of_row, in_axes=(None, 0, 0, None, 0))
-    of_all = jax.jit(jax.vmap(of_seed))
+    options = dict(agent.cpu_options) if jax.default_backend() == "cpu" else {}
+    of_all = jax.jit(jax.vmap(of_seed), compiler_options=options or None)
     memory = jax.tree.map(
         lambda leaf: jnp.broadcast_to(leaf, (*shape, *jnp.shape(leaf))), agent.initial_memory()
     )

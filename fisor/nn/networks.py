@@ -16,6 +16,10 @@ _kernel_init = nn.initializers.xavier_uniform()
 FLOAT32, TENSORFLOAT32 = jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGH
 
 
+# XLA's option not to fuse, on CPUs, the operations around a product into the library call for it.
+PRODUCTS_APART = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def product(inputs: jax.Array, kernel: jax.Array, precision: str = "float32") -> jax.Array:
     """The product of every layer, `[..., n]` by `[n, m]` -> `[..., m]`, all sums in float32.
