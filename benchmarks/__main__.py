@@ -99,7 +99,7 @@ def show(results: dict[str, Any]) -> None:
         )
     if "acting" in results:
         table(
-            "acting: batch | candidates | observation | ms a call | observations/s",
+            "acting: policy | batch | candidates | observation | ms a call | observations/s",
             [list(row.values()) for row in results["acting"]],
         )
     if "acting_baselines" in results:

@@ -1,4 +1,4 @@
-"""Time to act, with N candidates, of a fresh policy of the paper's sizes."""
+"""Time to act, with N candidates, of a fresh policy of the paper's sizes, and in one pass."""
 
 import dataclasses
 from functools import partial
@@ -8,13 +8,16 @@ import jax
 import numpy as np
 
 from benchmarks.measuring import in_turns
-from fisor.config.params import Params
+from fisor.config.params import Params, one_step_of
 from fisor.critics import trained
+from fisor.methods import FISOR
 from fisor.policies import agent, diffusion, regression
+from fisor.policies.one_step import OneStepNetwork
 from fisor.policies.stored import PolicyNetworks, PolicyParams
 
 ACTION_DIM = 2
 BATCHES = 1, 64, 1024
+SAMPLED, ONE_PASS = "sampled", "one pass"
 ON_CPU, ON_GPU = {1: 50, 64: 5, 1024: 1}, {1: 200, 64: 200, 1024: 100}  # calls in a timing
 
 
@@ -34,15 +37,31 @@ def fresh_policy(
     return PolicyNetworks(network, diffusion.schedule(params.T), critic, critic), stacked
 
 
+def in_one_pass(
+    networks: PolicyNetworks, of_seed: PolicyParams, params: Params, observation_dim: int
+) -> tuple[PolicyNetworks, PolicyParams]:
+    """The same critics with an untrained one-step network, at the sizes of FISOR-OneStep."""
+    sizes = params.methods[one_step_of(FISOR)]["train"]
+    layers, units = sizes["hidden_layers"], sizes["hidden_units"]
+    network = OneStepNetwork(ACTION_DIM, params.T, sizes["sampler"], layers, units)
+    score = network.init_params(jax.random.key(1), observation_dim)
+    return networks._replace(score=network), of_seed._replace(score=score)
+
+
 def measure(params: Params, observation_dim: int, rounds: int) -> list[dict[str, Any]]:
     """Milliseconds of a call and observations a second, for some batches; each call is awaited."""
     networks, stacked = fresh_policy(params, observation_dim, ACTION_DIM)
     of_seed = jax.tree.map(lambda leaf: leaf[0], stacked)
-    act = jax.jit(partial(agent.act, networks, acting=params))
+    policies = {
+        SAMPLED: (networks, of_seed),
+        ONE_PASS: in_one_pass(networks, of_seed, params, observation_dim),
+    }
     calls = ON_CPU if jax.devices()[0].platform == "cpu" else ON_GPU
     draw = np.random.default_rng(0)
 
-    def work(batch: int) -> Any:
+    def work(policy: str, batch: int) -> Any:
+        networks, of_seed = policies[policy]
+        act = jax.jit(partial(agent.act, networks, acting=params))
         observations = draw.standard_normal((batch, observation_dim), np.float32)
         key = jax.random.key(0)
 
@@ -52,14 +71,16 @@ def measure(params: Params, observation_dim: int, rounds: int) -> list[dict[str,
 
         return every_call, calls[batch]
 
-    timings = in_turns({str(batch): work(batch) for batch in BATCHES}, rounds)
+    cases = {f"{policy} {batch}": (policy, batch) for policy in policies for batch in BATCHES}
+    timings = in_turns({name: work(*case) for name, case in cases.items()}, rounds)
     return [
         {
-            "batch": int(batch),
+            "policy": policy,
+            "batch": batch,
             "candidates": params.N,
             "observation_dim": observation_dim,
-            "milliseconds": 1e3 * timing.best,
-            "observations_per_second": int(batch) / timing.best,
+            "milliseconds": 1e3 * timings[name].best,
+            "observations_per_second": batch / timings[name].best,
         }
-        for batch, timing in timings.items()
+        for name, (policy, batch) in cases.items()
     ]

@@ -19,6 +19,7 @@ STAGES = (
     "train_feasibility",
     "train_reward",
     "train_policy",
+    "distil",
     "record",
     "report",
     "vega",

@@ -13,8 +13,7 @@ from stages import command
 def main(data: str, reports: str) -> None:
     """Write the report of the tasks and methods that params.yaml names."""
     params = load_params()
-    methods = (*params.policies, *params.baselines)
-    tasks = [results(Path(data), task, methods) for task in params.run]
+    tasks = [results(Path(data), task, params.running) for task in params.run]
     metrics = write_report(Path(reports), tasks, params)
     code = json.loads((Path(data) / "code/report.json").read_text(encoding="utf-8"))
     page = Path(reports) / "report.html"

@@ -15,7 +15,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("fisor", "stages")
-TRAINING_STAGES = ("train_feasibility", "train_reward", "train_policy", "train_baseline")
+TRAINING_STAGES = (
+    *("train_feasibility", "train_reward", "train_policy", "train_baseline", "distil"),
+)
 
 # Sizes at which every stage does its real work in a second or two.
 SMALL_BASELINE = {"hidden_units": 8, "policy_units": 8, "policy_blocks": 1, "training_steps": 4}
@@ -40,6 +42,7 @@ SMALL_TASK = {
         },
         "evaluation": {"episodes": 12},
         "baselines": SMALL_BASELINE,
+        "distilled": {"hidden_units": 8, "training_steps": 4, "teacher_samples": 64},
     },
 }
 

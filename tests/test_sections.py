@@ -13,10 +13,11 @@ from fisor.config.acting import Acting
 from fisor.config.baseline import BaselineActing, BaselineStage, BaselineTraining
 from fisor.config.checking import checked
 from fisor.config.data import AcquireStage, ConvertStage, LabelStage
+from fisor.config.distillation import DistilStage
 from fisor.config.evaluation import EvaluationStage
 from fisor.config.feasibility import FeasibilityStage
 from fisor.config.files import OVERRIDABLE, SIZED, check, load_task, without_effect
-from fisor.config.layers import BASELINES, overrides_in_words
+from fisor.config.layers import BASELINES, DISTILLED, overrides_in_words
 from fisor.config.params import Params
 from fisor.config.policy import PolicyStage
 from fisor.config.recording import RecordStage
@@ -69,10 +70,12 @@ def test_every_task_of_the_repository_is_right(name: str, tmp_path: Path) -> Non
     shutil.copy(ROOT / "tasks.yaml", tmp_path)
     baselines = list(BASELINE_SCHEMAS)
     policies = [*values_of("params.yaml")["policies"], "gaussian"]
-    params = params_file(tmp_path, run=[name], policies=policies, baselines=baselines)
+    runs = {"run": [name], "policies": policies, "baselines": baselines, "distilled": ["FISOR"]}
+    params = params_file(tmp_path, **runs)
     check(BASELINE_SCHEMAS, params, tmp_path / "tasks.yaml")
     for schema in (*OF_TASK, *OF_METHOD):
         section_of(tmp_path, schema, "FISOR", name)
+    section_of(tmp_path, DistilStage, "FISOR-OneStep", name)
     for method, schemas in BASELINE_SCHEMAS.items():
         for schema in schemas():
             section_of(tmp_path, schema, method, name)
@@ -121,7 +124,7 @@ def test_task_may_not_override_a_method_parameter(key: str, name: str, tmp_path:
 def test_unknown_keys_of_overrides_are_refused(tmp_path: Path) -> None:
     """What no stage has is named, with all that there are."""
     tasks = tasks_file(tmp_path, overrides={"plots": {}})
-    known = "known: feasibility, reward, policy, evaluation, baselines$"
+    known = "known: feasibility, reward, policy, evaluation, baselines, distilled$"
     with pytest.raises(InputError, match=rf"unknown key `B\.overrides\.plots`; {known}"):
         check({}, params_file(tmp_path, run=["B"]), tasks)
 
@@ -189,10 +192,13 @@ def test_parameters_that_do_nothing_are_known() -> None:
         ("train_reward", [RewardStage]),
         ("train_policy", [PolicyStage]),
         ("train_baseline", [BaselineStage, BaselineTraining]),
+        ("distil", [DistilStage]),
         ("evaluate", [EvaluationStage, Acting]),
         ("evaluate_baseline", [EvaluationStage, BaselineActing]),
+        ("evaluate_distilled", [EvaluationStage, Acting]),
         ("record", [RecordStage]),
         ("record_baseline", [RecordStage]),
+        ("record_distilled", [RecordStage]),
     ],
 )
 def test_dvc_tracks_exactly_what_a_stage_is_told(stage: str, schemas: list[type[Section]]) -> None:
@@ -202,10 +208,16 @@ def test_dvc_tracks_exactly_what_a_stage_is_told(stage: str, schemas: list[type[
         keys |= set(schema.names_from_params()) & set(Params.names())
         if schema.OVERRIDES in {section.OVERRIDES for section in SIZED}:
             keys |= {f"sizes.${{size}}.{name}" for name in schema.names_by_task()}
-        keys |= {f"sizes.${{size}}.{BASELINES}"} if schema.OVERRIDES == BASELINES else set()
+        if schema.OVERRIDES in (BASELINES, DISTILLED):
+            keys |= {f"sizes.${{size}}.{schema.OVERRIDES}"}
         of_task |= set(schema.names()) & set(Task.names()) - {"name"}
         of_task |= {f"overrides.{schema.OVERRIDES}"} if schema.OVERRIDES else set()
-        keys |= {f"methods.${{item.method}}.{schema.METHOD_PART}"} if schema.METHOD_PART else set()
+        name = (
+            "${item.policy}-OneStep"
+            if stage.endswith(("distil", "distilled"))
+            else "${item.method}"
+        )
+        keys |= {f"methods.{name}.{schema.METHOD_PART}"} if schema.METHOD_PART else set()
     listed = values_of("dvc.yaml")["stages"][stage]["params"]
     tasks = [key for item in listed if isinstance(item, dict) for key in item["tasks.yaml"]]
     assert sorted(key for key in listed if isinstance(key, str)) == sorted(keys)
@@ -214,7 +226,7 @@ def test_dvc_tracks_exactly_what_a_stage_is_told(stage: str, schemas: list[type[
 
 def test_dvc_tracks_what_the_report_is_told() -> None:
     """What runs, and the certificates' parameters."""
-    what_runs = {"run", "policies", "baselines"}
+    what_runs = {"run", "policies", "baselines", "distilled"}
     assert set(values_of("dvc.yaml")["stages"]["report"]["params"]) == what_runs | set(
         Certified.names()
     )

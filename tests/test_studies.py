@@ -43,7 +43,7 @@ def test_a_grid_is_every_combination_named_after_its_changes(study: Callable[...
     ]
     assert experiments[1].changes == {
         "seeds": 5, "tau": 0.8, "N": 16, "run": ["PointRobot"], "policies": ["FISOR"],
-        "baselines": [], "record": False,
+        "baselines": [], "distilled": [], "record": False,
     }  # fmt: skip
     assert experiments[1].variant == "tau = 0.8, N = 16"
 
@@ -68,14 +68,20 @@ def test_a_variant_may_name_its_method(study: Callable[..., Study]) -> None:
         "run": ["PointRobot"],
         "policies": [],
         "baselines": ["BC"],
+        "distilled": [],
         "record": False,
     }
     assert plain.changes == {
         "run": ["PointRobot"],
         "policies": ["FISOR"],
         "baselines": [],
+        "distilled": [],
         "record": False,
     }
+    one_step = {"of one pass": {"method": "FISOR-OneStep"}}
+    (quick,) = study(grid=None, variants=one_step, figure="bars").experiments((), {})
+    lists = [quick.changes[name] for name in ("policies", "baselines", "distilled")]
+    assert lists == [["FISOR"], [], ["FISOR"]]
     # Letters and dots that Git refuses in a name are gone.
     assert odd.name == "plain-PointRobot-run_of_it=a_b_c"
     checked(ROOT, "git", "check-ref-format", f"refs/exps/{odd.name}")

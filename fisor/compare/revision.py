@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from dvc.api import DVCFileSystem
 
+from fisor.config.params import one_step_of, policy_of
 from fisor.config.task import Environment
 from fisor.config.yaml_files import parse_yaml
 from fisor.critics import trained
@@ -118,7 +119,12 @@ class Revision:
         Raises:
             InputError: the revision is of another version of the pipeline.
         """
-        return [*self._list("policies"), *self._list("baselines")]
+        return [*self._list("policies"), *self._list("baselines"), *self._one_step]
+
+    @property
+    def _one_step(self) -> list[str]:
+        """The one-step policies; older revisions have no such list."""
+        return [one_step_of(policy) for policy in self.params.get("distilled", ())]
 
     def _list(self, key: str) -> list[str]:
         if key not in self.params:
@@ -130,7 +136,9 @@ class Revision:
     def rollouts(self, task: str, method: str) -> pl.DataFrame:
         """The episodes of a method."""
         stage = "evaluate" if method in self._list("policies") else "evaluate_baseline"
-        return pl.read_parquet(self._output(f"{stage}@{task}-{method}", ".parquet"))
+        if method in self._one_step:
+            stage = "evaluate_distilled"
+        return pl.read_parquet(self._output(f"{stage}@{task}-{policy_of(method)}", ".parquet"))
 
     def truth(self, task: str) -> Truth | None:
         """What is known of a task's true feasible region."""

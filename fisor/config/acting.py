@@ -13,7 +13,7 @@ class Acting(Section):
     Attributes:
         N: candidates (Table 5: 16).
         sampler: of a diffusion policy: `ddpm`, or `dpm_solver_1`, T deterministic steps after the
-            first noise.
+            first noise. A Gaussian or one-step policy has no use for it.
         acting_rule: which candidate acts: `lowest_violation`, the one of lowest Q_h (the paper's
             rule), or `best_feasible`, of those with Q_h <= -margin the one of highest Q_r.
         margin: of `best_feasible`, in units of h.

@@ -6,10 +6,19 @@ from typing import Any
 
 from fisor.config.acting import Acting
 from fisor.config.checking import checked
+from fisor.config.distillation import Distillation
 from fisor.config.evaluation import Evaluation
 from fisor.config.feasibility import Feasibility
-from fisor.config.layers import BASELINES, PARAMS, TASKS, of_size, read_params, task_entry
-from fisor.config.params import Params
+from fisor.config.layers import (
+    BASELINES,
+    DISTILLED,
+    PARAMS,
+    TASKS,
+    of_size,
+    read_params,
+    task_entry,
+)
+from fisor.config.params import Params, one_step_of
 from fisor.config.policy import Policy
 from fisor.config.reward import Reward
 from fisor.config.section import Section
@@ -26,6 +35,7 @@ OVERRIDABLE = {schema.OVERRIDES: schema for schema in (Feasibility, Reward, Poli
 SIZED = Feasibility, Reward, Policy
 Schemas = tuple[type[Section], type[Section]]  # of training and of acting
 POLICY: Schemas = (Policy, Acting)
+ONE_STEP: Schemas = (Distillation, Acting)
 
 
 def load_params(path: str | Path = PARAMS) -> Params:
@@ -44,13 +54,14 @@ def load_params(path: str | Path = PARAMS) -> Params:
     params = checked(Params, values, path, say="parameter")
     keys = {name for schema in SIZED for name in schema.names_by_task()}
     for size, entry in params.sizes.items():
-        if odd := sorted(keys ^ (entry.keys() - {BASELINES})):
+        if odd := sorted(keys ^ (entry.keys() - {BASELINES, DISTILLED})):
             state = "is missing" if odd[0] in keys else "is unknown"
             raise InputError(
                 f"{path}: `sizes.{size}.{odd[0]}` {state}; a size has: {', '.join(sorted(keys))}"
             )
-        if not isinstance(entry.get(BASELINES), Mapping):
-            raise InputError(f"{path}: `sizes.{size}.{BASELINES}` must hold `key: value` lines")
+        for name in (BASELINES, DISTILLED):
+            if not isinstance(entry.get(name), Mapping):
+                raise InputError(f"{path}: `sizes.{size}.{name}` must hold `key: value` lines")
     return params
 
 
@@ -76,7 +87,7 @@ def check(
     params_path: str | Path = PARAMS,
     tasks_path: str | Path = TASKS,
 ) -> Params:
-    """Check all parameters of the tasks and methods in `run`, `policies` and `baselines`.
+    """Check all parameters of the tasks in `run` and of the methods that run.
 
     Args:
         baselines: sections of each known baseline, by name; called only if a baseline runs.
@@ -96,6 +107,7 @@ def check(
     schemas = {name: sections() for name, sections in baselines.items() if params.baselines}
     running = dict.fromkeys(params.policies, POLICY)
     running |= {method: schemas[method] for method in params.baselines}
+    running |= {one_step_of(policy): ONE_STEP for policy in params.distilled}
     complete: dict[tuple[str, type[Section]], dict[str, Any]] = {}
     for method, sections in running.items():
         for schema in sections:
@@ -105,31 +117,43 @@ def check(
             own = params.methods[method][schema.METHOD_PART]
             below = {name: values[name] for name in schema.names_from_params()}
             entry = _over(schema, below, own, allowed, params_path, address)
-            of_its_size, address = of_size(schema, values), f"sizes.{params.size}.{BASELINES}"
+            of_its_size = of_size(schema, values)
+            address = f"sizes.{params.size}.{schema.OVERRIDES}"
             complete[method, schema] = _over(
                 schema, entry, of_its_size, of_its_size, params_path, address
             )
-    sizes = {
-        name for sections in schemas.values() for schema in sections
-        for name in schema.names_by_task()
+    for policy in params.distilled:
+        if complete[policy, Policy]["policy"] != "diffusion":
+            raise InputError(
+                f"{params_path}: `distilled` has `{policy}`, which is no diffusion policy: it acts "
+                "in one pass already"
+            )
+    of_all = {
+        BASELINES: {
+            name for sections in schemas.values() for schema in sections
+            for name in schema.names_by_task()
+        },
+        DISTILLED: set(Distillation.names_by_task()) if params.distilled else set(),
     }  # fmt: skip
-    if schemas:
-        layer, address = params.sizes[params.size][BASELINES], f"sizes.{params.size}.{BASELINES}"
-        _refuse_unknown(layer, sizes, params_path, address)
+    for key, names in of_all.items():
+        if names:
+            layer, address = params.sizes[params.size][key], f"sizes.{params.size}.{key}"
+            _refuse_unknown(layer, names, params_path, address)
     for name in params.run:
         task = load_task(name, tasks_path)
         check_overrides(task, values, tasks_path)
-        layer, address = task.overrides.get(BASELINES, {}), f"{name}.overrides.{BASELINES}"
-        for method in params.baselines:
-            _refuse_unknown(layer, sizes, tasks_path, address)
-            for schema in schemas[method]:
+        for method, schema in complete:
+            if schema.OVERRIDES in of_all:
+                layer = task.overrides.get(schema.OVERRIDES, {})
+                address = f"{name}.overrides.{schema.OVERRIDES}"
+                _refuse_unknown(layer, of_all[schema.OVERRIDES], tasks_path, address)
                 own = {key: value for key, value in layer.items() if key in schema.names_by_task()}
                 _over(schema, complete[method, schema], own, own, tasks_path, address)
     return params
 
 
 def check_overrides(task: Task, params: Mapping[str, Any], path: str | Path = TASKS) -> None:
-    """Check what a task overrides, except for baselines.
+    """Check what a task overrides, except for baselines and one-step policies.
 
     Args:
         task: the task.
@@ -145,8 +169,8 @@ def check_overrides(task: Task, params: Mapping[str, Any], path: str | Path = TA
             schema = OVERRIDABLE[key]
             below = {name: params[name] for name in schema.names_from_params()}
             _over(schema, below, values, schema.names_by_task(), path, address)
-        elif key != BASELINES:
-            known = ", ".join((*OVERRIDABLE, BASELINES))
+        elif key not in (BASELINES, DISTILLED):
+            known = ", ".join((*OVERRIDABLE, BASELINES, DISTILLED))
             raise InputError(f"{path}: unknown key `{address}`; known: {known}")
 
 

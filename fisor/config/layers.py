@@ -17,7 +17,8 @@ from fisor.errors import InputError
 Schema = TypeVar("Schema", bound=Section)
 
 PARAMS, TASKS = "params.yaml", "tasks.yaml"
-BASELINES = "baselines"  # in a size, and in a task's overrides: for all of them
+# In a size, and in a task's overrides: for all of them.
+BASELINES, DISTILLED = "baselines", "distilled"
 
 
 def read_params(path: str | Path = PARAMS) -> dict[str, Any]:
@@ -49,10 +50,10 @@ def sized(params: Mapping[str, Any], path: str | Path = PARAMS) -> Mapping[str, 
 
 
 def of_size(schema: type[Section], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of the size in use for a baseline's section."""
-    if schema.OVERRIDES != BASELINES:
+    """Values of the size in use for the section of a baseline or a one-step policy."""
+    if schema.OVERRIDES not in (BASELINES, DISTILLED):
         return {}
-    values = sized(params).get(BASELINES, {})
+    values = sized(params).get(schema.OVERRIDES, {})
     return {name: values[name] for name in schema.names_by_task() if name in values}
 
 

@@ -9,7 +9,7 @@ BENCHMARKS = Path("benchmarks/results")  # one JSON file for each machine
 
 
 def latencies(repository: Path) -> tuple[list[str], list[list[Cell]]]:
-    """A row for each machine, number of observations and number of candidates.
+    """A row for each machine, kind of policy, number of observations and of candidates.
 
     Args:
         repository: the project's folder; without benchmarks there are no rows.
@@ -23,9 +23,10 @@ def latencies(repository: Path) -> tuple[list[str], list[list[Cell]]]:
             rows.append(
                 [
                     Cell(measured["hardware"]),
+                    Cell(entry.get("policy", "sampled")),
                     *(Cell(str(number), number) for number in numbers),
                     Cell(f"{time:.2f}", time),
                 ]
             )
-    headings = ["hardware", "observation size", "observations", "candidates each", "milliseconds"]
-    return headings, rows
+    numbers_of = ["observation size", "observations", "candidates each", "milliseconds"]
+    return ["hardware", "policy", *numbers_of], rows

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from fisor.agents import Agent, Step
 from fisor.config.acting import Acting
 from fisor.nn.networks import forward
-from fisor.policies import diffusion, gaussian, stored
+from fisor.policies import diffusion, gaussian, one_step, stored
 from fisor.policies.gaussian import GaussianNetwork
-from fisor.policies.score_network import ScoreNetwork
-from fisor.policies.stored import PolicyNetworks, PolicyParams
+from fisor.policies.one_step import OneStepNetwork
+from fisor.policies.stored import DrawingNetwork, PolicyNetworks, PolicyParams
 
 __all__ = ["Acting", "agent"]
 
@@ -98,7 +98,7 @@ def _picked(actions: Array, of_each: Array) -> Array:
 
 
 def draw(
-    network: ScoreNetwork | GaussianNetwork,
+    network: DrawingNetwork,
     noise_schedule: diffusion.Schedule,
     params: Any,
     observations: Array,
@@ -108,6 +108,8 @@ def draw(
     """One action of the policy for each observation, `[B, action_dim]`. Consumes `key`."""
     if isinstance(network, GaussianNetwork):
         return gaussian.sample(network, params, observations, key)
+    if isinstance(network, OneStepNetwork):
+        return one_step.sample(network, params, observations, key)
 
     def predict_noise(noisy: Array, time: Array) -> Array:
         return forward(network, params, observations, noisy, time)

@@ -11,22 +11,25 @@ from fisor.errors import InputError
 from fisor.nn import checkpoint
 from fisor.policies import diffusion
 from fisor.policies.gaussian import GaussianNetwork
+from fisor.policies.one_step import OneStepNetwork
 from fisor.policies.score_network import ScoreNetwork
 
-FEASIBILITY, REWARD = "feasibility", "reward"  # the critics' folders, inside the policy's
+CRITICS = FEASIBILITY, REWARD = "feasibility", "reward"  # their folders, inside the policy's
+
+DrawingNetwork = ScoreNetwork | GaussianNetwork | OneStepNetwork
 
 
 class PolicyNetworks(NamedTuple):
     """A policy's definitions, with which its parameters act.
 
     Attributes:
-        score: z_theta; of the ablation without diffusion, the Gaussian.
-        noise_schedule: of T levels; a Gaussian has no use for it.
+        score: z_theta; of the ablation without diffusion, the Gaussian; or a one-step network.
+        noise_schedule: of T levels, for z_theta alone.
         critic: Q_h and V_h.
         reward: Q_r and V_r, of which Q_r acts.
     """
 
-    score: ScoreNetwork | GaussianNetwork
+    score: DrawingNetwork
     noise_schedule: diffusion.Schedule
     critic: CriticNetworks
     reward: CriticNetworks
@@ -58,7 +61,7 @@ def save(
         config: what rebuilds the network: the keys that `load` reads.
     """
     checkpoint.save(directory, score, config)
-    for name, critic in ((FEASIBILITY, feasibility), (REWARD, reward)):
+    for name, critic in zip(CRITICS, (feasibility, reward), strict=True):
         (directory / name).mkdir()
         checkpoint.save(directory / name, {"q": critic.q, "v": critic.v}, critic.config)
 
@@ -70,7 +73,7 @@ def load(directory: Path, config: dict[str, Any]) -> tuple[PolicyNetworks, Polic
         InputError: a file is missing, cut short or of other shapes.
     """
     network, score = load_network(directory, config)
-    feasibility, reward = (_critic(directory, folder, config) for folder in (FEASIBILITY, REWARD))
+    feasibility, reward = (_critic(directory, folder, config) for folder in CRITICS)
     schedule = diffusion.schedule(config["T"])
     networks = PolicyNetworks(network, schedule, feasibility.networks, reward.networks)
     return networks, PolicyParams(score, feasibility.q, feasibility.v, reward.q)
@@ -87,27 +90,30 @@ def _critic(directory: Path, folder: str, config: dict[str, Any]) -> TrainedCrit
     return critic
 
 
-def load_network(
-    directory: Path, config: dict[str, Any]
-) -> tuple[ScoreNetwork | GaussianNetwork, Any]:
+def load_network(directory: Path, config: dict[str, Any]) -> tuple[DrawingNetwork, Any]:
     """Read the network that draws actions, and its parameters stacked along `[seeds]`.
 
     Raises:
         InputError: the file is missing, cut short or of other shapes.
     """
-    names = ("seeds", "observation_dim", "action_dim", "T", "policy_blocks", "policy_units")
-    seeds, observation_dim, action_dim, T, blocks, units = (
+    kind, (depth, width) = config.get("policy"), ("policy_blocks", "policy_units")
+    if kind == "one_step":
+        depth, width = "hidden_layers", "hidden_units"
+    names = ("seeds", "observation_dim", "action_dim", "T", depth, width)
+    seeds, observation_dim, action_dim, T, layers, units = (
         checkpoint.size(config, name, directory) for name in names
     )
-    network: ScoreNetwork | GaussianNetwork
-    if config.get("policy") == "gaussian":
-        network = GaussianNetwork(action_dim, blocks, units, dropout=0.0)
-    elif config.get("policy") == "diffusion":
-        network = ScoreNetwork(action_dim, T, blocks, units, dropout=0.0)
+    network: DrawingNetwork
+    if kind == "gaussian":
+        network = GaussianNetwork(action_dim, layers, units, dropout=0.0)
+    elif kind == "diffusion":
+        network = ScoreNetwork(action_dim, T, layers, units, dropout=0.0)
+    elif kind == "one_step" and config.get("sampler") in diffusion.OF_NOISE:
+        network = OneStepNetwork(action_dim, T, config["sampler"], layers, units)
     else:
         raise InputError(
-            f"{directory / checkpoint.CONFIG}: `policy` must be diffusion or gaussian, not "
-            f"{config.get('policy')!r}"
+            f"{directory / checkpoint.CONFIG}: `policy` must be diffusion, gaussian or one_step "
+            f"with a known `sampler`, not {kind!r}"
         )
 
     def template() -> Any:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from fisor.compare.revision import experiment_commits
+from fisor.config.params import policy_of
 from fisor.config.yaml_files import parse_yaml, read_yaml, shown_value
 from fisor.errors import InputError
 from fisor.git import git
@@ -93,7 +94,7 @@ def _md5(path: Path) -> str:
 def was_run_with(repository: Path, commit: str, experiment: Experiment, wanted: Setting) -> bool:
     """Whether a commit holds the results of an experiment with this very setting."""
     stages = _lock(repository, commit).get("stages", {})
-    own = {experiment.task, f"{experiment.task}-{experiment.method}", "report"}
+    own = {experiment.task, f"{experiment.task}-{policy_of(experiment.method)}", "report"}
     ours = {name: stage for name, stage in stages.items() if name.split("@")[-1] in own}
     return "report" in ours and all(_is_up_to_date(stage, wanted) for stage in ours.values())
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from fisor.config.checking import checked
+from fisor.config.params import policy_of
 from fisor.config.section import Section, setting
 from fisor.config.yaml_files import read_yaml, shown_value
 from fisor.envs.suites import SUITES, suite
@@ -57,7 +58,7 @@ class Experiment(NamedTuple):
     Attributes:
         name: DVC's name of it, after what it changes.
         task: the only task in its `run`.
-        method: the only one of its `policies` and `baselines`.
+        method: the only one of its `policies` and `baselines`, or the one-step policy.
         variant: the study's word for it.
         changes: `-S` keys (`tau`, `tasks.yaml:PointRobot.horizon_steps`) to values.
     """
@@ -184,13 +185,20 @@ class Study(Section):
             if name in made or len(name) > NAME_LENGTH:
                 reason = "two experiments have this name" if name in made else "it is too long"
                 raise InputError(f"study {self.name}: cannot name an experiment `{name}`: {reason}")
-            runs = {"run": [task], "policies": [method], "baselines": [], "record": False}
-            if method in BASELINES:
-                runs |= {"policies": [], "baselines": [method]}
+            runs = {"run": [task], **_what_runs(method), "record": False}
             made[name] = Experiment(
                 name, task, method, variant, {**self.params, **own, **changes, **runs}
             )
         return tuple(made.values())
+
+
+def _what_runs(method: str) -> dict[str, list[str]]:
+    """The lists of params.yaml with which a method runs, and no other that it does not need."""
+    if method in BASELINES:
+        return {"policies": [], "baselines": [method], "distilled": []}
+    policy = policy_of(method)
+    distilled = [policy] if policy != method else []
+    return {"policies": [policy], "baselines": [], "distilled": distilled}
 
 
 def described(point: Mapping[str, Any]) -> str:
