@@ -40,7 +40,7 @@ def training_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarra
         rows = -(-len(curves) // columns)
         figure = Figure(figsize=(11.2, 2.2 * rows))
         figure.subplots_adjust(
-            0.06, 0.5 / (2.2 * rows), 0.99, 1 - 0.3 / (2.2 * rows), wspace=0.25, hspace=0.55
+            0.06, 0.5 / (2.2 * rows), 0.98, 1 - 0.3 / (2.2 * rows), wspace=0.25, hspace=0.55
         )
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, (title, (updates, values)) in zip(panels, curves.items(), strict=False):
