@@ -176,7 +176,7 @@ def test_the_lock_of_stages_holds_no_other_stages() -> None:
         yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
         for name in ("dvc.yaml", "dvc.lock", "tasks.yaml", "params.yaml")
     )
-    items = {"task": tasks, "method": params["methods"]}
+    items = {"task": tasks, "method": params["methods"], "policy": params["methods"]}
     allowed = {
         f"{stage}@{'-'.join(item)}" if item else stage
         for stage, entry in pipeline["stages"].items()
