@@ -1,5 +1,6 @@
 """What a change makes stale: the stages of the small project by name, and which would rerun."""
 
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import networkx as nx
 import yaml
 from dvc.repo import Repo
-from project import checked
+from project import checked, edit_yaml
 
 POLICY, EVALUATE = "train_policy@PointRobot-FISOR", "evaluate@PointRobot-FISOR"
 OURS = "FISOR-BF"
@@ -53,3 +54,20 @@ def would_rerun(folder: Path) -> set[str]:
         changed = [stage for stage in graph if stage.name in stale]
         below = {stage.name for start in changed for stage in nx.ancestors(graph, start)}
     return stale | below
+
+
+def run_beside(pipeline: Path, folder: Path, key: str, name: str) -> Path:
+    """A copy of the project in small, run and committed with one more method beside FISOR.
+
+    Args:
+        pipeline: the project, run with FISOR alone.
+        folder: an empty folder for the copy.
+        key: the list of params.yaml that gets it, such as `baselines`.
+        name: what that list then holds.
+    """
+    copy = shutil.copytree(pipeline, folder / "project")
+    edit_yaml(copy / "params.yaml", {key: [name]})
+    checked(copy, "dvc", "repro")
+    checked(copy, "git", "add", "--all")
+    checked(copy, "git", "commit", "--quiet", "--message", f"{name} in {key}")
+    return copy

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from reruns import (
     EVALUATE_BASELINE,
     RECORD,
     RECORD_BASELINE,
+    run_beside,
     would_rerun,
     write,
 )
@@ -27,12 +27,7 @@ from reruns import (
 @pytest.fixture(scope="module")
 def with_baseline(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with BC beside FISOR."""
-    folder = shutil.copytree(pipeline, tmp_path_factory.mktemp("baseline") / "project")
-    edit_yaml(folder / "params.yaml", {"baselines": ["BC"]})
-    checked(folder, "dvc", "repro")
-    checked(folder, "git", "add", "--all")
-    checked(folder, "git", "commit", "--quiet", "--message", "BC beside FISOR")
-    return folder
+    return run_beside(pipeline, tmp_path_factory.mktemp("baseline"), "baselines", "BC")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A one-step policy beside FISOR in the pipeline: what it leaves, what reruns it."""
 
 import json
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from reruns import (
     BELOW_POLICY,
     DISTIL,
     DISTILLED,
+    run_beside,
     would_rerun,
     write,
 )
@@ -28,12 +28,7 @@ BELOW_ITS_EVALUATION = BELOW_DISTIL - {DISTIL}
 @pytest.fixture(scope="module")
 def distilled(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project in small with FISOR-OneStep beside FISOR; the report ran last."""
-    folder = shutil.copytree(pipeline, tmp_path_factory.mktemp("distilled") / "project")
-    edit_yaml(folder / "params.yaml", {"distilled": ["FISOR"]})
-    checked(folder, "dvc", "repro")
-    checked(folder, "git", "add", "--all")
-    checked(folder, "git", "commit", "--quiet", "--message", "FISOR-OneStep beside FISOR")
-    return folder
+    return run_beside(pipeline, tmp_path_factory.mktemp("distilled"), "distilled", "FISOR")
 
 
 @pytest.fixture
