@@ -10,7 +10,7 @@ import argparse
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,7 @@ def table(header: str, rows: Sequence[Sequence[Any]]) -> None:
 
 
 def show(results: dict[str, Any]) -> None:
-    """Print all that was measured."""
-    print(f"{results['hardware']}; load average {results['load_average']}")
+    """Print what was measured."""
     if "training" in results:
         found = results["training"]
         for name, rate in found["machine"].items():
@@ -135,32 +134,39 @@ def main() -> None:
     options = parser.parse_args()
     parts = options.parts or PARTS[:3]
     params, started = load_params(), time.perf_counter()
-    results = circumstances() | {"rounds": options.rounds}
-    if "training" in parts:
-        sizes = options.observation_dims, options.seeds
-        results["training"] = training.measure(params, *sizes, options.rounds, options.full)
-    if "baselines" in parts:
-        sizes = options.observation_dims[:2]
-        results["baselines"] = baselines.measure(params, sizes, options.baselines, options.rounds)
-    if "acting_baselines" in parts:
-        results["acting_baselines"] = acting_baselines.measure(
-            params, options.observation_dims[0], options.baselines, options.rounds
-        )
-    if "acting" in parts:
-        results["acting"] = acting.measure(params, options.observation_dims[0], options.rounds)
-    if "loading" in parts:
-        dim = options.observation_dims[0]
-        results["loading"] = loading.measure(dim, options.rounds)
-        results["checkpoint"] = loading.measure_checkpoint(params, dim, options.rounds)
-    if "repro" in parts:
-        results["repro"] = repro.measure()
-    results["load_average_at_the_end"] = circumstances()["load_average"]
-    results["minutes"] = (time.perf_counter() - started) / 60
-    show(results)
-    options.results.mkdir(parents=True, exist_ok=True)
+    dims, rounds = options.observation_dims, options.rounds
+    measured: dict[str, Callable[[], dict[str, Any]]] = {
+        "training": lambda: {
+            "training": training.measure(params, dims, options.seeds, rounds, options.full)
+        },
+        "baselines": lambda: {
+            "baselines": baselines.measure(params, dims[:2], options.baselines, rounds)
+        },
+        "acting_baselines": lambda: {
+            "acting_baselines": acting_baselines.measure(params, dims[0], options.baselines, rounds)
+        },
+        "acting": lambda: {"acting": acting.measure(params, dims[0], rounds)},
+        "loading": lambda: {
+            "loading": loading.measure(dims[0], rounds),
+            "checkpoint": loading.measure_checkpoint(params, dims[0], rounds),
+        },
+        "repro": lambda: {"repro": repro.measure()},
+    }
+    results = circumstances() | {"rounds": rounds}
     name = re.sub(r"[^a-z0-9]+", "-", results["hardware"].lower()).strip("-")
     path = options.results / f"{name}.json"
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    options.results.mkdir(parents=True, exist_ok=True)
+    print(f"{results['hardware']}; load average {results['load_average']}", flush=True)
+    for part, measure in measured.items():
+        if part not in parts:
+            continue
+        found = measure()
+        show(found)
+        results |= found
+        results["load_average_at_the_end"] = circumstances()["load_average"]
+        results["minutes"] = (time.perf_counter() - started) / 60
+        # After each part: a run that is cut off keeps what it has measured.
+        path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(f"\n{results['minutes']:.1f} minutes; written to {path}")
 
 

@@ -21,7 +21,7 @@ from fisor.agents import Agent, Step, load_agent
 from fisor.baselines.baseline import save
 from fisor.config.layers import typed
 from fisor.config.params import Params
-from fisor.evaluation.rollouts import actor
+from fisor.evaluation.actor import actor
 from fisor.methods import method_module
 
 EPISODES = {"TREBI": 1}  # in a call: 64 plans each; of the others:

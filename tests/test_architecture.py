@@ -162,3 +162,10 @@ def test_packages_own_files_hold_no_code() -> None:
         if path.name == "__init__.py" and module_of(path) != "fisor":
             (docstring,) = ast.parse(path.read_text(encoding="utf-8")).body
             assert isinstance(docstring, ast.Expr), path
+
+
+def test_benchmarks_start_where_only_training_runs() -> None:
+    """`python -m benchmarks` measures a bare GPU machine: training's packages and pydantic do."""
+    blocked = ELSEWHERE.replace("pydantic ", "")
+    printed = checked(ROOT, sys.executable, "-c", LOADED, blocked, "benchmarks", "--help")
+    assert "training,acting" in printed

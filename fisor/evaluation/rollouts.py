@@ -1,11 +1,8 @@
 """Rollouts: episodes of all seeds step together, with one batched policy call per step."""
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
@@ -13,6 +10,7 @@ from fisor.agents import Agent, Step
 from fisor.config.evaluation import EvaluationStage
 from fisor.envs.suites import Batch, Episode
 from fisor.errors import InputError
+from fisor.evaluation.actor import actor
 
 NO_EPISODE = -1
 
@@ -159,52 +157,6 @@ def slots_of(lengths: np.ndarray, in_flight: int) -> np.ndarray:
         slots[episode] = slot = free_from.argmin()
         free_from[slot] += 1 + length
     return slots
-
-
-def actor(
-    agent: Agent, seed: int, shape: tuple[int, int]
-) -> Callable[[Step, np.ndarray], np.ndarray]:
-    """How an agent acts in an evaluation.
-
-    Args:
-        agent: what acts.
-        seed: `evaluation_seed`.
-        shape: (seeds, in_flight), one row for each slot.
-
-    Returns:
-        A function (observed step, episodes `[seeds * in_flight]`) -> actions
-        `[seeds * in_flight, action_dim]`, which keeps the memory of each row.
-    """
-
-    def of_row(
-        params: Any, memory: Any, step: Step, index: jax.Array, episode: jax.Array
-    ) -> tuple[jax.Array, Any]:
-        key = jax.random.key(seed)
-        for number in (index, episode, step.time):
-            key = jax.random.fold_in(key, number)
-        begins = step.time == 0
-        memory = jax.tree.map(
-            lambda first, now: jnp.where(begins, first, now), agent.initial_memory(), memory
-        )
-        return agent.act(params, memory, step, key)
-
-    # The rows of a seed share its parameters, so that they become one product.
-    of_seed = jax.vmap(of_row, in_axes=(None, 0, 0, None, 0))
-    options = dict(agent.cpu_options) if jax.default_backend() == "cpu" else {}
-    of_all = jax.jit(jax.vmap(of_seed), compiler_options=options or None)
-    memory = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf, (*shape, *jnp.shape(leaf))), agent.initial_memory()
-    )
-
-    def act(step: Step, episodes: np.ndarray) -> np.ndarray:
-        nonlocal memory
-        step, episodes = jax.tree.map(
-            lambda array: array.reshape(*shape, *array.shape[1:]), (step, episodes)
-        )
-        actions, memory = of_all(agent.params, memory, step, np.arange(shape[0]), episodes)
-        return np.asarray(actions).reshape(shape[0] * shape[1], -1)
-
-    return act
 
 
 def _refuse_not_finite(

@@ -14,7 +14,8 @@ from fisor.agents import TRAINED, Agent
 from fisor.config.recording import RecordStage
 from fisor.envs.suites import Episode, suite_of
 from fisor.errors import InputError
-from fisor.evaluation.rollouts import actor, slots_of
+from fisor.evaluation.actor import actor
+from fisor.evaluation.rollouts import slots_of
 from fisor.evaluation.scores import episodes_in_flight, normalised_cost, normalised_reward
 from fisor.recording import folder
 from fisor.recording.choice import chosen_episodes

@@ -104,7 +104,7 @@ def replay(
     On a CPU the last bits of a product depend on its shape, so there are as many rows as there.
 
     Args:
-        act: from `fisor.evaluation.rollouts.actor`.
+        act: from `fisor.evaluation.actor.actor`.
         simulator: runs the episode.
         episode: which one.
         row: of `rows`, the episode's.
