@@ -1,12 +1,16 @@
 """What the paper's Table 1 takes on k machines: measured rates, the pipeline's graph, the launcher.
 
-Run from the project's root: `python -m benchmarks.cost_model RESULTS.json ...` (a minute), with
-files that `python -m benchmarks baselines acting_baselines acting` wrote. A rate is that of the
-first file which has it, so a file of a GPU's updates can be completed by a processor's acting.
+Run from the project's root: `python -m benchmarks.cost_model RESULTS.json ...` (half a minute),
+with files that `python -m benchmarks baselines acting_baselines acting` wrote. The first one is of
+the machines; others complete it: those of the same hardware by their times, those of another one
+by the number of operations, which are assumed to run as fast as those of the training `--like`. A
+time without a number of operations is taken as it is. Where several files have a value, the first
+one counts.
 
-Measured: the time of an update, of acting, and of an item in which nothing is done. Assumed: three
-seeds take `--seeds-cost` times one's updates, and all observations have the largest size that was
-measured. Left out: downloads, conversion, labels, the simulators' own steps, pictures, compilation.
+Measured: the time of an update, of acting, and of an item in which nothing is done. Assumed, beside
+the above: all seeds' updates take `--seeds-cost` times one's, and all observations have the
+largest size that was measured. Left out: downloads, conversion, labels, the simulators' own steps,
+pictures, compilation.
 """
 
 import argparse
@@ -38,7 +42,8 @@ from fisor.methods import FISOR, method_module
 
 METHODS = "BC", "CDT", "BCQ-Lag", "CPQ", "COptiDICE", "TREBI"  # of Table 1, beside FISOR
 SEEDS = 3
-SEEDS_COST = 3.0  # as measured on two cores; the most that it can be on a GPU
+SEEDS_COST = 3.0  # as measured on two cores, where seeds share nothing
+LIKE = "train_feasibility"
 WORKERS = 1, 8, 64, 256
 WITHIN = 1.05  # of the critical path: more workers no longer help
 CLIPS = 2  # per task and method, of an episode each
@@ -52,21 +57,21 @@ TRAININGS = {
 
 
 class Rate(NamedTuple):
-    """A measured time.
+    """A time.
 
     Attributes:
         seconds: of an update of one seed, or of an action in one episode.
-        observation_dim: entries of the observation with which it was measured.
-        hardware: where.
+        observation_dim: entries of the observation.
+        source: whether it was measured or is assumed, and where.
     """
 
     seconds: float
     observation_dim: int
-    hardware: str
+    source: str
 
 
 class Rates(NamedTuple):
-    """Measured times.
+    """Times on the hardware of the first file.
 
     Attributes:
         updates: one update of one seed, by training stage of FISOR or by baseline.
@@ -77,16 +82,21 @@ class Rates(NamedTuple):
     acting: dict[str, Rate]
 
 
-def read_rates(files: Sequence[Path]) -> Rates:
-    """The rates that Table 1 needs, of each the first file's that has it.
+def read_rates(files: Sequence[Path], like: str) -> Rates:
+    """The rates that Table 1 needs.
+
+    Args:
+        files: JSON of measured times; the first one's hardware is that of the result.
+        like: the training whose operations per second are assumed for what was not measured there.
 
     Raises:
-        InputError: none of the files has a rate; the message has the command that measures it.
+        InputError: a rate is in none of the files; the message has the command that measures it.
     """
-    updates: dict[str, Rate] = {}
-    acting: dict[str, Rate] = {}
-    for file in files:
-        found = json.loads(file.read_text(encoding="utf-8"))
+    contents = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    here = contents[0]["hardware"]
+    rates = Rates({}, {})
+    second_per_gigaoperation = math.nan
+    for found in contents:
         trained = [(row["training"], row, 1) for row in found.get("baselines", ())]
         acted = [(row["method"], row, row["episodes"]) for row in found.get("acting_baselines", ())]
         acted += [
@@ -94,24 +104,32 @@ def read_rates(files: Sequence[Path]) -> Rates:
             for row in found.get("acting", ())
             if row["batch"] == ACTING_BATCH and row.get("policy", SAMPLED) == SAMPLED
         ]
-        for rates, rows in ((updates, trained), (acting, acted)):
-            of_file: dict[str, Rate] = {}
+        for known, rows in ((rates.updates, trained), (rates.acting, acted)):
+            largest = {}  # of each name, the row of the largest observation
             for name, row, pieces in sorted(rows, key=lambda each: each[1]["observation_dim"]):
-                seconds = row["milliseconds"] / 1e3 / pieces
-                of_file[name] = Rate(seconds, row["observation_dim"], found["hardware"])
-            for name, rate in of_file.items():
-                rates.setdefault(name, rate)
-    for part, rates, names in (
-        ("baselines", updates, (*TRAININGS, *METHODS)),
-        ("acting_baselines", acting, METHODS),
-        ("acting", acting, (FISOR,)),
+                largest[name] = row, pieces
+            if known is rates.updates and found["hardware"] == here and like in largest:
+                row, _ = largest[like]
+                second_per_gigaoperation = row["milliseconds"] / 1e3 / row["gigaoperations"]
+            for name, (row, pieces) in largest.items():
+                seconds, source = row["milliseconds"] / 1e3, f"measured on {found['hardware']}"
+                if found["hardware"] != here and "gigaoperations" in row:
+                    seconds = row["gigaoperations"] * second_per_gigaoperation
+                    source = f"assumed: operations as fast as those of {like}"
+                known.setdefault(name, Rate(seconds / pieces, row["observation_dim"], source))
+    for part, known, names in (
+        ("baselines", rates.updates, (*TRAININGS, *METHODS)),
+        ("acting_baselines", rates.acting, METHODS),
+        ("acting", rates.acting, (FISOR,)),
     ):
-        if missing := [name for name in names if name not in rates]:
+        if missing := [name for name in names if name not in known]:
             raise InputError(
                 f"{', '.join(map(str, files))}: no time of {', '.join(missing)}; "
                 f"`python -m benchmarks {part}` measures it"
             )
-    return Rates(updates, acting)
+    if any(math.isnan(rate.seconds) for known in rates for rate in known.values()):
+        raise InputError(f"{files[0]}: has no time of {like} for `--like`")
+    return rates
 
 
 def table_tasks(project: Path) -> list[str]:
@@ -198,9 +216,9 @@ def show(items: Mapping[str, Item], seconds: Mapping[str, float], rates: Rates) 
     """Print the rates, the shares, and what the launcher makes of the items."""
     for title, of in (("ms an update", rates.updates), ("ms an action", rates.acting)):
         table(
-            f"measured | {title} | observation | on",
+            f"what | {title} | observation | source",
             [
-                [name, 1e3 * rate.seconds, rate.observation_dim, rate.hardware]
+                [name, 1e3 * rate.seconds, rate.observation_dim, rate.source]
                 for name, rate in of.items()
                 if name in (*TRAININGS, *METHODS, FISOR)
             ],
@@ -226,10 +244,15 @@ def main() -> None:
         "--seeds-cost", type=float, default=SEEDS_COST,
         help=f"assumed: what {SEEDS} seeds' updates take in times of one's (default: %(default)g)",
     )  # fmt: skip
+    parser.add_argument(
+        "--like", choices=TRAININGS, default=LIKE,
+        help="assumed: the training with the speed of all operations that were not measured on "
+        "this hardware (default: %(default)s)",
+    )  # fmt: skip
     options = parser.parse_args()
     project = Path.cwd()
     try:
-        rates = read_rates(options.results)
+        rates = read_rates(options.results, options.like)
         with tempfile.TemporaryDirectory() as name:
             items = table_project(project, Path(name), table_tasks(project))
             with chdir(name):

@@ -1,13 +1,15 @@
 """The cost model's items and seconds, by hand from params.yaml, tasks.yaml and made-up rates."""
 
 import json
+import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from project import ROOT
+from project import ROOT, checked
 
 from benchmarks.cost_model import (
     METHODS,
@@ -90,7 +92,7 @@ def test_shares_add_up() -> None:
 
 
 def results(path: Path, hardware: str, milliseconds: float, **parts: Any) -> Path:
-    """A file as `python -m benchmarks` writes it, with one time for everything."""
+    """A file as `python -m benchmarks` writes it, with one time where none is given."""
     rows = {
         part: [{"milliseconds": milliseconds} | row for row in of] for part, of in parts.items()
     }
@@ -98,21 +100,75 @@ def results(path: Path, hardware: str, milliseconds: float, **parts: Any) -> Pat
     return path
 
 
-def test_rates_are_of_the_first_file_and_the_largest_observation(tmp_path: Path) -> None:
-    """Updates of a GPU, completed by a processor's acting, per episode of a call."""
-    names = ["train_feasibility", "train_reward", "train_policy", *METHODS]
-    trainings = [{"training": name, "observation_dim": dim} for name in names for dim in (72, 8)]
-    acting = [{"method": name, "episodes": 60, "observation_dim": 8} for name in METHODS]
-    own = [{"batch": 64, "observation_dim": 8}, {"batch": 1, "observation_dim": 8}]
-    own += [{"batch": 64, "observation_dim": 8, "policy": "one pass", "milliseconds": 0.1}]
+def test_rates_of_another_hardware_are_converted(tmp_path: Path) -> None:
+    """Its operations at the named training's rate on this one; a time without them as it is.
+
+    Of several observations the largest, and the time of a call divided by its episodes.
+    """
+    own = ["train_feasibility", "train_reward", "train_policy"]
+    each = {"gigaoperations": 4.0}
+    trainings = [
+        {"training": name, "observation_dim": dim} | each for name in own for dim in (72, 8)
+    ]
+    trainings[0]["milliseconds"] = 8.0
     gpu = results(tmp_path / "gpu.json", "a GPU", 2.0, baselines=trainings)
+    baselines = [
+        {"training": name, "observation_dim": 72, "gigaoperations": 10.0}
+        for name in (*own, *METHODS)
+    ]
+    acting = [
+        {"method": name, "episodes": 60, "observation_dim": 8, "gigaoperations": 3.0}
+        for name in METHODS
+    ]
+    batches = [{"batch": 64, "observation_dim": 8}, {"batch": 1, "observation_dim": 8}]
+    batches += [{"batch": 64, "observation_dim": 8, "policy": "one pass", "milliseconds": 0.1}]
     cpu = results(
         tmp_path / "cpu.json", "cores", 30.0,
-        baselines=trainings, acting_baselines=acting, acting=own,
+        baselines=baselines, acting_baselines=acting, acting=batches,
     )  # fmt: skip
-    rates = read_rates([gpu, cpu])
-    assert rates.updates["CDT"] == Rate(2e-3, 72, "a GPU")
-    assert rates.acting["CDT"] == Rate(30e-3 / 60, 8, "cores")
-    assert rates.acting["FISOR"] == Rate(30e-3 / 64, 8, "cores")
-    with pytest.raises(InputError, match=re.escape("`python -m benchmarks acting_baselines`")):
-        read_rates([gpu])
+
+    here = read_rates([cpu], "train_policy")
+    assert here.updates["CDT"] == Rate(30e-3, 72, "measured on cores")
+    assert here.acting["CDT"] == Rate(30e-3 / 60, 8, "measured on cores")
+    for like, per_gigaoperation in (("train_feasibility", 2e-3), ("train_policy", 0.5e-3)):
+        there = read_rates([gpu, cpu], like)
+        source = f"assumed: operations as fast as those of {like}"
+        assert there.updates["train_policy"] == Rate(2e-3, 72, "measured on a GPU")
+        assert there.updates["CDT"] == Rate(10 * per_gigaoperation, 72, source)
+        assert there.acting["CDT"] == Rate(3 * per_gigaoperation / 60, 8, source)
+        assert there.acting["FISOR"] == Rate(30e-3 / 64, 8, "measured on cores")
+
+
+def test_what_is_missing_is_named_with_its_command(tmp_path: Path) -> None:
+    """Methods without a time, and no time of the training that others are assumed to be like."""
+    trainings = [
+        {"training": name, "observation_dim": 8, "gigaoperations": 1.0}
+        for name in ("train_feasibility", "train_reward", "train_policy", *METHODS)
+    ]
+    some = results(tmp_path / "some.json", "a GPU", 2.0, baselines=trainings[:3])
+    with pytest.raises(InputError, match=r"BC, .*TREBI; `python -m benchmarks baselines`"):
+        read_rates([some], "train_policy")
+    acting = [{"method": name, "episodes": 1, "observation_dim": 8} for name in METHODS]
+    rest = results(
+        tmp_path / "rest.json", "cores", 2.0, baselines=trainings,
+        acting_baselines=acting, acting=[{"batch": 64, "observation_dim": 8}],
+    )  # fmt: skip
+    nothing = results(tmp_path / "nothing.json", "a GPU", 2.0)
+    with pytest.raises(InputError, match="no time of train_policy for `--like`"):
+        read_rates([nothing, rest], "train_policy")
+
+
+@pytest.mark.slow
+def test_the_figures_of_the_documentation() -> None:
+    """docs/cluster.md has the hours that its three commands print."""
+    text = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```\n(cores=.*?)```", text, re.DOTALL)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    said = checked(ROOT, "env", f"PATH={path}", "bash", "-ec", block)
+    for workers in (1, 8, 64):
+        row = rf"^\| {workers} \| "
+        cells = re.findall(rf"{row}([\d ]+\d)[^|]*\| ([\d.]+) to ([\d.]+) \|$", text, re.MULTILINE)
+        documented = [float(hours.replace(" ", "")) for hours in cells[0]]
+        printed = re.findall(rf"{row}([\d.,]+) ", said, re.MULTILINE)
+        cores, most, least = (float(hours.replace(",", "")) for hours in printed)
+        assert documented == pytest.approx([cores, least, most], rel=0.05)  # two digits
