@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from project import ROOT, checked, run
-from tiny_pipeline import FAILING, RAN, ran, share, tiny_pipeline
+from tiny_pipeline import FAILING, RAN, ran, remote_away, share, tiny_pipeline
 
 ray_utils = pytest.importorskip("ray.cluster_utils", reason="needs Ray: pip install fisor[ray]")
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -140,3 +140,35 @@ def test_a_launcher_that_was_killed_goes_on(cluster: Any, tmp_path: Path) -> Non
     assert counts.pop("part@a") <= 2
     assert counts.pop("part@b") <= 2
     assert set(counts.values()) == {1}
+
+
+def test_the_remote_goes_away_for_a_while(cluster: Any, tmp_path: Path) -> None:
+    """While items run on both machines: they push when it is there again, and nothing runs twice.
+
+    Which items ended meanwhile is up to chance; none of them failed.
+    """
+    project = share(tiny_pipeline(tmp_path, seconds=3))
+    with started(cluster, project) as launcher:
+        wait_for(project, {"part@a", "part@b"})
+        with remote_away(project):
+            time.sleep(8)
+        _, said = launcher.communicate()
+    assert launcher.returncode == 0, said
+    log = (project / ".dvc/tmp/cluster/logs/part@a.log").read_text()
+    assert "again in 2 s" in log
+    assert sorted(ran(project)) == ["code", "join", "part@a", "part@b", "twice@a", "twice@b"]
+
+
+def test_two_launchers_in_two_folders(cluster: Any, tmp_path: Path) -> None:
+    """Both end well with the same outputs; an item may have run for each of them."""
+    project = share(tiny_pipeline(tmp_path, seconds=1))
+    other = tmp_path / "other"
+    checked(tmp_path, "git", "clone", "--quiet", str(tmp_path / "origin.git"), other.name)
+    with started(cluster, project) as first:
+        checked(other, *command(cluster))
+        _, said = first.communicate()
+    assert first.returncode == 0, said
+    locks = [yaml.safe_load((folder / "dvc.lock").read_text()) for folder in (project, other)]
+    assert locks[0] == locks[1]
+    assert (project / "joined.txt").read_bytes() == (other / "joined.txt").read_bytes()
+    assert all(ran(project).count(stage) <= 2 for stage in ran(project))
