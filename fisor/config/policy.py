@@ -40,6 +40,9 @@ class Policy(PolicyNetwork):
         infeasible_temperature: alpha_2.
         feasible_clip: largest weight where the state is feasible.
         infeasible_clip: largest weight where it is not.
+        normalise_advantages: whether A_r and A_h are divided by their standard deviations, so that
+            the temperatures are in units of these.
+        balance_regions: whether the weights of each region are divided by their mean there.
         draw_by_weight: whether to draw rows in proportion to w instead of weighting the loss.
     """
 
@@ -51,6 +54,8 @@ class Policy(PolicyNetwork):
     infeasible_temperature: float = setting(ge=0)
     feasible_clip: float = setting(ge=1)
     infeasible_clip: float = setting(ge=1)
+    normalise_advantages: bool = setting()
+    balance_regions: bool = setting()
     draw_by_weight: bool = setting(by_task=True)
 
 
