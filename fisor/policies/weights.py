@@ -146,6 +146,7 @@ def data_weights(
         )
 
     def weight(units: tuple[Array, Array], params: Any, s: Array, a: Array) -> tuple[Array, Array]:
+        # Values once more, not those that `units` are from: the last bits depend on the program.
         found = values(params, s, a)
         reward_unit, violation_unit = units
         w = policy_weight(
