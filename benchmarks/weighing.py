@@ -19,6 +19,7 @@ from fisor.agents import TRAINED
 from fisor.config.policy import PolicyStage
 from fisor.critics import trained
 from fisor.data.loading import load
+from fisor.data.parquet import read_table, vector
 from fisor.data.transitions import Transitions
 from fisor.nn import checkpoint
 from fisor.nn.networks import forward
@@ -123,9 +124,11 @@ def main() -> None:
     Of the gradient, for each seed: share of zero weights, effective rows of 100, variances.
     """
     params = command.settings(PolicyStage, TASK, METHOD)
-    data = load(f"data/transitions/{TASK}.parquet", None, params.timeouts_are_terminal)
+    transitions = f"data/transitions/{TASK}.parquet"
+    data = load(transitions, None, params.timeouts_are_terminal)
+    episode = vector(read_table(transitions, ("episode",)), "episode", transitions)
     both = [trained.load(f"data/{name}/{TASK}") for name in ("feasibility", "reward")]
-    w_of_seeds = weights.data_weights(params, data, *both).astype(np.float64)
+    w_of_seeds = weights.data_weights(params, data, episode, *both).astype(np.float64)
     folder = Path(f"data/policy/{TASK}/{METHOD}/{TRAINED}")
     networks, stacked = stored.load(folder, checkpoint.load_config(folder))
     assert isinstance(networks.score, ScoreNetwork)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from fisor.config.data import LabelStage
-from fisor.data.labels import per_episode, summarise, violation_from_cost
+from fisor.data.labels import per_episode, summarise, violation_from_cost, violation_with_floor
 from fisor.data.loading import check_episodes
 from fisor.data.parquet import DENSE_VIOLATION, facts_of, read_table, vector, write_parquet
 from fisor.outputs import atomic_file
@@ -33,6 +33,7 @@ def main(task: str, transitions: str, labels: str) -> None:
     rewards, costs = (vector(table, name, transitions) for name in ("reward", "cost"))
     if settings.dense_violation:
         h = vector(table, DENSE_VIOLATION, transitions)
+        h = violation_with_floor(h, settings.violation_floor)
     else:
         h = violation_from_cost(costs, settings.M)
     episodes = per_episode(h, rewards, costs, episode)

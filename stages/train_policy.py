@@ -7,6 +7,7 @@ import numpy as np
 from fisor.config.policy import PolicyStage
 from fisor.critics import trained
 from fisor.data.loading import load
+from fisor.data.parquet import read_table, vector
 from fisor.methods import FISOR
 from fisor.outputs import atomic_directory
 from fisor.policies import regression, stored, weights
@@ -22,8 +23,9 @@ def main(
     settings = command.settings(PolicyStage, task, method)
     unfinished = command.TRAINING / "policy" / task / method
     data = load(transitions, None, settings.timeouts_are_terminal, unfinished / "rows")
-    feasibility_critic, reward_critic = trained.load(feasibility), trained.load(reward)
-    row_weights = weights.data_weights(settings, data, feasibility_critic, reward_critic)
+    episode = vector(read_table(transitions, ("episode",)), "episode", transitions)
+    critics = trained.load(feasibility), trained.load(reward)
+    row_weights = weights.data_weights(settings, data, episode, *critics)
     # Drawing rows in proportion to w and leaving w out of the loss has the same expectation.
     drawn = settings.draw_by_weight
     states, curve = fit(
@@ -40,7 +42,6 @@ def main(
     )
     with atomic_directory(out) as directory:
         checkpoint_config = regression.checkpoint_config(settings, data) | {"agent": FISOR}
-        critics = feasibility_critic, reward_critic
         stored.save(directory, states.score_average, *critics, checkpoint_config)
     write_log(log, curve)
     shutil.rmtree(unfinished, ignore_errors=True)

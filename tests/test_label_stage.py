@@ -27,10 +27,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(folder: Path, dense: bool, **changes: Any) -> Path:
+def run(folder: Path, dense: bool, floor: str = "null", **changes: Any) -> Path:
     """Label the dataset above, M = 7 and a cost limit of 2; None leaves a column out."""
     task = {"dense_violation": dense, "cost_limit": 2}
-    (folder / "params.yaml").write_text("M: 7\nsize: paper\nsizes: {paper: {}}\n")
+    params = f"M: 7\nviolation_floor: {floor}\nsize: paper\nsizes: {{paper: {{}}}}\n"
+    (folder / "params.yaml").write_text(params)
     (folder / "tasks.yaml").write_text(json.dumps({"Toy": task}))
     columns = {
         "episode": EPISODE,
@@ -77,6 +78,15 @@ def test_labels_and_summary_by_hand(
     np.testing.assert_array_equal(episodes["returns"], [1, -2, 2, 0.5])
     np.testing.assert_array_equal(episodes["costs"], [0, 3.25, 0, 1])
     np.testing.assert_array_equal(episodes["steps"], [1, 3, 1, 2])
+
+
+def test_a_floor_raises_a_dense_h_alone(folder: Path) -> None:
+    """A floor of -0.25 raises rows 0, 4 and 6 to it, and leaves a sparse h of -1 as it is."""
+    violations = run(folder, True, floor="-0.25") / "violations.parquet"
+    expected = [-0.25, 0, 0.125, -0.25, -0.25, 0.5, -0.25]
+    np.testing.assert_array_equal(pq.read_table(violations)["violation"], expected)
+    violations = run(folder, False, floor="-0.25") / "violations.parquet"
+    np.testing.assert_array_equal(pq.read_table(violations)["violation"], [-1, -1, 7, 7, -1, -1, 7])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from fisor.data.labels import LabelSummary, per_episode, summarise, violation_from_cost
+from fisor.data.labels import (
+    LabelSummary,
+    per_episode,
+    summarise,
+    violation_from_cost,
+    violation_with_floor,
+)
 
 
 def test_sparse_violation_by_hand() -> None:
@@ -17,6 +23,16 @@ def test_sparse_violation_scales_with_M() -> None:
     h = violation_from_cost(np.array([0, 1]), M=0.5)
     np.testing.assert_array_equal(h, np.array([-1, 0.5], np.float32))
     assert h.dtype == np.float32
+
+
+def test_a_floor_under_the_violation_by_hand() -> None:
+    """The larger of h and -0.25, so that no sign changes; without a floor h is as it was."""
+    h = np.array([-3.0, -0.25, -0.125, 0.0, 1e-30, 2.0], np.float32)
+    raised = violation_with_floor(h, -0.25)
+    np.testing.assert_array_equal(raised, np.float32([-0.25, -0.25, -0.125, 0, 1e-30, 2]))
+    assert raised.dtype == np.float32
+    np.testing.assert_array_equal(np.sign(raised), np.sign(h))
+    assert violation_with_floor(h, None) is h
 
 
 def test_summary_by_hand() -> None:

@@ -58,6 +58,14 @@ def test_a_bound_may_be_none(value: Any, expected: float | None, tmp_path: Path)
     assert type(given) is type(expected)
 
 
+def test_what_is_not_in_the_paper_is_off() -> None:
+    """Labels and weights are the paper's unless a parameter is changed."""
+    params = load_params(ROOT / "params.yaml")
+    assert params.violation_floor is None
+    assert not params.normalise_advantages
+    assert not params.balance_regions
+
+
 def test_run_names_tasks_of_the_table() -> None:
     """What params.yaml runs is in tasks.yaml."""
     assert set(load_params(ROOT / "params.yaml").run) <= values_of("tasks.yaml").keys()
@@ -91,12 +99,23 @@ def test_missing_parameter_is_named(name: str, tmp_path: Path) -> None:
         ("seeds", True, "a valid integer"),
         ("training_steps", "many", "a valid integer"),
         ("cosine_decay", 0, "a valid boolean"),
+        ("normalise_advantages", "deviation", "a valid boolean"),
+        ("balance_regions", 1, "a valid boolean"),
+        ("violation_floor", "low", "a valid number"),
         ("timeouts_are_terminal", "yes", "a valid boolean"),
         ("run", "PointRobot", "a valid array"),
         ("methods", {"FISOR": 3}, "an object"),
         ("methods", [1], "an object"),
-        ("policy_weights", "two", "'fisor', 'feasible_only', 'unconstrained' or 'imitation'"),
-        ("policy_weights", 1, "'fisor', 'feasible_only', 'unconstrained' or 'imitation'"),
+        (
+            "policy_weights",
+            "two",
+            "'fisor', 'feasible_only', 'unconstrained', 'imitation' or 'best_of_episodes'",
+        ),
+        (
+            "policy_weights",
+            1,
+            "'fisor', 'feasible_only', 'unconstrained', 'imitation' or 'best_of_episodes'",
+        ),
         ("policy", "tree", "'diffusion' or 'gaussian'"),
         ("sampler", "euler", "'ddpm' or 'dpm_solver_1'"),
         ("acting_rule", "best", "'lowest_violation' or 'best_feasible'"),
@@ -123,6 +142,8 @@ def test_mistyped_parameter_is_named(name: str, value: Any, expected: str, tmp_p
         ("cost_value_threshold", -0.001, "greater than or equal to 0"),
         ("M", 0, "greater than 0"),
         ("M", -1.0, "greater than 0"),
+        ("violation_floor", 0, "less than 0"),
+        ("violation_floor", 0.2, "less than 0"),
         ("tau", 0.5, "greater than 0.5"),
         ("tau", 1, "less than 1"),
         ("tau", float("nan"), "a finite number"),

@@ -52,13 +52,15 @@ class ConvertStage(Conversion, Scored):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Labels(Section):
-    """The sparse h.
+    """The violation h.
 
     Attributes:
-        M: h where the cost is positive; -1 elsewhere.
+        M: a sparse h where the cost is positive; -1 elsewhere.
+        violation_floor: lower bound of a dense h; None: it has none.
     """
 
     M: float = setting(gt=0)
+    violation_floor: float | None = setting(lt=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

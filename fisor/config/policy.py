@@ -36,21 +36,32 @@ class Policy(PolicyNetwork):
 
     Attributes:
         policy_weights: w of Eq. 13 (`fisor`), or an ablation's, see `fisor.policies.weights`.
+        best_share: share of the feasible rows that count, with policy_weights `best_of_episodes`.
+        gamma: discount, of the returns that these are chosen by.
         feasible_temperature: alpha_1 of Eq. 13.
         infeasible_temperature: alpha_2.
         feasible_clip: largest weight where the state is feasible.
         infeasible_clip: largest weight where it is not.
+        normalise_advantages: whether A_r and A_h are divided by their standard deviations, so that
+            the temperatures are in units of these.
+        balance_regions: whether the weights of each region are divided by their mean there.
         draw_by_weight: whether to draw rows in proportion to w instead of weighting the loss.
     """
 
     OVERRIDES: ClassVar = "policy"
     METHOD_PART: ClassVar = "train"
 
-    policy_weights: Literal["fisor", "feasible_only", "unconstrained", "imitation"] = setting()
+    policy_weights: Literal[
+        "fisor", "feasible_only", "unconstrained", "imitation", "best_of_episodes"
+    ] = setting()
+    best_share: float = setting(gt=0, le=1)
+    gamma: float = setting(gt=0, lt=1)
     feasible_temperature: float = setting(ge=0)
     infeasible_temperature: float = setting(ge=0)
     feasible_clip: float = setting(ge=1)
     infeasible_clip: float = setting(ge=1)
+    normalise_advantages: bool = setting()
+    balance_regions: bool = setting()
     draw_by_weight: bool = setting(by_task=True)
 
 

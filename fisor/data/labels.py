@@ -62,6 +62,19 @@ def violation_from_cost(costs: np.ndarray, M: float) -> np.ndarray:
     return np.where(costs > 0, np.float32(M), np.float32(-1.0))
 
 
+def violation_with_floor(violations: np.ndarray, floor: float | None) -> np.ndarray:
+    """A dense h that is nowhere below a floor: max(h, floor), which is positive where h is.
+
+    Args:
+        violations: `[n]` h, float32.
+        floor: below 0, in units of h; None leaves h as it is.
+
+    Returns:
+        `[n]` float32.
+    """
+    return violations if floor is None else np.maximum(violations, np.float32(floor))
+
+
 def per_episode(
     violations: np.ndarray, rewards: np.ndarray, costs: np.ndarray, episode: np.ndarray
 ) -> Episodes:
