@@ -1,6 +1,7 @@
 """The training loop: seeds do not touch each other, chunks do not matter, bad numbers stop it."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,9 @@ def data(random_transitions: Callable[..., Transitions]) -> Transitions:
 
 @pytest.fixture(scope="module")
 def train(small_params: Callable[..., Params], data: Transitions) -> Callable[..., Trained]:
-    """A function (seeds, log_every_updates) -> a small feasibility critic's states and curve."""
+    """A function (seeds, ...) -> a small feasibility critic's states and curve."""
 
-    def run(seeds: int, log_every_updates: int = 10) -> Trained:
+    def run(seeds: int, log_every_updates: int = 10, batch_size: int = 8) -> Trained:
         params = small_params(
             seeds=seeds,
             hidden_layers=1,
@@ -60,7 +61,8 @@ def train(small_params: Callable[..., Params], data: Transitions) -> Callable[..
             log_every_updates=log_every_updates,
         )
         step = feasibility.update(params)
-        return fit(quick_init(params, data), step, data, config=params, batch_size=8, name="")
+        sizes = {"batch_size": batch_size, "name": ""}
+        return fit(quick_init(params, data), step, data, config=params, **sizes)
 
     return run
 
@@ -133,6 +135,16 @@ def test_a_critics_seed_is_the_same_among_others(
     jax.tree.map(assert_close, states, three_seeds[0])
     for name, values in curve.metrics.items():
         np.testing.assert_allclose(values[:, 0], three_seeds[1].metrics[name][:, 0], rtol=1e-5)
+
+
+def test_seeds_with_large_batches_are_trained_one_after_another(
+    train: Callable[..., Trained],
+) -> None:
+    """On CPUs, each with the program that it has alone: the same to the last bit."""
+    run = partial(train, batch_size=2 * programs.MANY_ROWS)
+    (alone, _), (among, curve) = run(1), run(3)
+    jax.tree.map(lambda one, three: np.testing.assert_array_equal(one[0], three[0]), alone, among)
+    assert len(np.unique(curve.metrics["q_loss"][0])) == 3
 
 
 @pytest.mark.parametrize("interval", [1, 7, 1000])

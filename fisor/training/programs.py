@@ -57,6 +57,8 @@ class Programs:
         self._init, self._update = jax.vmap(init), jax.vmap(update)
         self._rows, self._batch_size = rows, batch_size
         self._window_steps = window_steps
+        on_cpu = devices[0].platform == "cpu"
+        self._one_after_another = on_cpu and batch_size > MANY_ROWS
         self._mesh = jax.make_mesh((len(devices),), ("seeds",), (AxisType.Auto,), devices=devices)
         # It runs only once, so less optimisation pays: it compiles in a third of the time.
         once = {"xla_backend_optimization_level": "1"} if devices[0].platform == "cpu" else {}
@@ -104,7 +106,31 @@ class Programs:
     def _update_seeds(self, states: Any, batches: Any, keys: Array) -> Any:
         # The barrier keeps XLA from fusing the gathering of rows into the update, whose last bits
         # would then depend on where the data is stored.
-        return self._update(states, jax.lax.optimization_barrier(batches), keys)
+        batches = jax.lax.optimization_barrier(batches)
+        if not self._one_after_another:
+            return self._update(states, batches, keys)
+        done: list[tuple[Any, Any]] = []
+        for seed, state in enumerate(states):
+            given = jax.tree.map(lambda leaf, seed=seed: leaf[seed : seed + 1], (batches, keys))
+            if done:  # begins when the seed before is done
+                (state, given), _ = jax.lax.optimization_barrier(((state, given), done[-1][1]))
+            done.append(self._update(state, *given))
+        metrics = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *(m for _, m in done))
+        return [state for state, _ in done], metrics
+
+    def _scan(self, step: Callable, states: Any, over: Any) -> Any:
+        """`jax.lax.scan` over updates of all seeds' states.
+
+        On CPUs and for many rows, seeds are updated one after another: side by side, what each
+        keeps for its gradient would not fit the caches. Their states are then apart for the whole
+        chunk, so that no update copies them.
+        """
+        if not self._one_after_another:
+            return jax.lax.scan(step, states, over)
+        seeds = jax.tree.leaves(states)[0].shape[0]
+        apart = [jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], states) for i in range(seeds)]
+        apart, metrics = jax.lax.scan(step, apart, over)
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *apart), metrics
 
     def _start(self, keys: Array) -> Any:
         """The states of all seeds from their keys."""
@@ -136,7 +162,7 @@ class Programs:
                 batches = jax.vmap(_rows_of, in_axes=(None, 0, 0))(data, own, picked)
                 return self._update_seeds(states, batches, update_keys)
 
-            return jax.lax.scan(step, states, first + jnp.arange(length))
+            return self._scan(step, states, first + jnp.arange(length))
 
         specs = SEEDS, SEEDS, SEEDS, EVERYWHERE, SEEDS, EVERYWHERE
         spread = self._spread(chunk, specs, (SEEDS, CHUNK_SEEDS))
@@ -164,7 +190,7 @@ class Programs:
                 return self._update_seeds(states, batches, update_keys)
 
             length = jax.tree.leaves(batches)[0].shape[0]
-            return jax.lax.scan(step, states, (first + jnp.arange(length), batches))
+            return self._scan(step, states, (first + jnp.arange(length), batches))
 
         specs = SEEDS, SEEDS, CHUNK_SEEDS, EVERYWHERE
         return self._spread(chunk, specs, (SEEDS, CHUNK_SEEDS))(states, keys, batches, first)
