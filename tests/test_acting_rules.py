@@ -39,32 +39,29 @@ def test_best_feasible_by_hand() -> None:
     np.testing.assert_array_equal(actions, [[1], [3], [-6], [10]])
 
 
-class Twins:
-    """A stand-in for a critic: two values of the state and the action, in closed form."""
-
-    def __init__(self, *weights: tuple[float, float]) -> None:
-        self._weights = jnp.asarray(weights, jnp.float32)
-
-    def apply(self, params: Any, observations: Any, actions: Any) -> Any:
-        """`[2, B]`: w . a + s_0 for each twin's w."""
-        return (actions @ self._weights.T + observations[:, :1]).T
-
-
 Q_H, Q_R = ((0.5, 0.1), (0.4, -0.2)), ((0.3, 1.0), (0.1, 1.5))
+
+
+def linear_twins(weights: tuple[tuple[float, float], ...]) -> Any:
+    """Parameters of twins without hidden layers: w . a + s_0 for each twin's w."""
+    kernel = [[1, 0, 0, *of_twin] for of_twin in weights]
+    layer = {"kernel": jnp.asarray(kernel, jnp.float32)[..., None], "bias": jnp.zeros((2, 1))}
+    return {"params": {"VmapScalarMLP_0": {"Dense_0": layer}}}
 
 
 @pytest.fixture(scope="module")
 def networks() -> PolicyNetworks:
     """A Gaussian policy with critics in closed form."""
-    feasibility, reward = (CriticNetworks(Twins(*weights), None) for weights in (Q_H, Q_R))
+    critic = CriticNetworks.of_size(0, 1)
     network = GaussianNetwork(action_dim=2, layers=1, units=8, dropout=0.0)
-    return PolicyNetworks(network, diffusion.schedule(1), feasibility, reward)
+    return PolicyNetworks(network, diffusion.schedule(1), critic, critic)
 
 
 @pytest.fixture(scope="module")
 def params(networks: PolicyNetworks) -> PolicyParams:
     assert isinstance(networks.score, GaussianNetwork)
-    return PolicyParams(networks.score.init_params(jax.random.key(1), 3), None, None, None)
+    score = networks.score.init_params(jax.random.key(1), 3)
+    return PolicyParams(score, linear_twins(Q_H), None, linear_twins(Q_R))
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,8 @@ from fisor.training.fit import fit
 
 SEEDS, ROWS, LEVELS = 2, 30, 3
 ACTING = {
-    "N": 8, "sampler": "ddpm", "acting_rule": "lowest_violation", "margin": 0.0, "proposals": 0,
+    "N": 8, "sampler": "ddpm", "acting_precision": "float32", "acting_rule": "lowest_violation",
+    "margin": 0.0, "proposals": 0,
 }  # fmt: skip
 TEACHER = ScoreNetwork(2, LEVELS, 1, 8, 0.0)
 

@@ -118,6 +118,7 @@ def test_missing_parameter_is_named(name: str, tmp_path: Path) -> None:
         ),
         ("policy", "tree", "'diffusion' or 'gaussian'"),
         ("sampler", "euler", "'ddpm' or 'dpm_solver_1'"),
+        ("acting_precision", "half", "'float32', 'tensorfloat32' or 'bfloat16'"),
         ("acting_rule", "best", "'lowest_violation' or 'best_feasible'"),
         ("feasibility", "both", "'reachability' or 'cost_value'"),
     ],

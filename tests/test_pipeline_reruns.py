@@ -52,6 +52,7 @@ CHANGES = {
     "T": ({"T": 4}, BELOW_POLICY),
     "N": ({"N": 3}, BELOW_EVALUATION),
     "sampler": ({"sampler": "dpm_solver_1"}, BELOW_EVALUATION),
+    "acting_precision": ({"acting_precision": "bfloat16"}, BELOW_EVALUATION),
     "acting_rule": ({"acting_rule": "best_feasible"}, BELOW_EVALUATION),
     "margin": ({"margin": 0.1}, BELOW_EVALUATION),
     "proposals": ({"proposals": 3}, BELOW_EVALUATION),

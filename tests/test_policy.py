@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 from drawn_critics import of_seed, unlike_critic, unlike_critics
+from drawn_policies import nearly_the_noise
 from oracles import drawn_params, mlp, twins
 
 import fisor
@@ -29,7 +30,7 @@ from fisor.policies.stored import PolicyNetworks, PolicyParams
 
 SEEDS, CANDIDATES, ROWS = 2, 8, 30
 RULE = {"acting_rule": "lowest_violation", "margin": 0.0, "proposals": 0}
-BY_EIGHT = {"N": CANDIDATES, "sampler": "ddpm", **RULE}
+BY_EIGHT = {"N": CANDIDATES, "sampler": "ddpm", "acting_precision": "float32", **RULE}
 ACTING_BY_EIGHT = Acting(**BY_EIGHT)
 
 
@@ -88,29 +89,21 @@ def copied(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "policy"))
 
 
-class NearlyTheNoise:
-    """A stand-in for the score network, whose samples rarely end at the bounds.
-
-    An untrained network's samples mostly do, and then there is nothing to choose among.
-    """
-
-    action_dim = 2
-
-    def apply(self, params: Any, observations: Any, noisy: Any, time: Any) -> Any:
-        """The noise as if nearly all of `noisy` were noise, more or less so by observation."""
-        return 0.8 * noisy + 0.3 * observations[:, :2]
-
-
 @pytest.fixture(scope="module")
 def networks(loaded: tuple[PolicyNetworks, PolicyParams]) -> PolicyNetworks:
-    """The policy's networks, the score's replaced by the stand-in."""
-    return loaded[0]._replace(score=NearlyTheNoise())
+    """The policy's networks, the score's replaced by one that is nearly the noise."""
+    return loaded[0]._replace(score=nearly_the_noise(3, 3)[0])
 
 
 @pytest.fixture(scope="module")
 def stacked(loaded: tuple[PolicyNetworks, PolicyParams]) -> PolicyParams:
     """The policy's parameters of both seeds."""
     return loaded[1]
+
+
+def of_nearly_the_noise(stacked: PolicyParams, seed: int) -> PolicyParams:
+    """The critics of one seed beside the network that is nearly the noise."""
+    return of_seed(stacked, seed)._replace(score=nearly_the_noise(3, 3)[1])
 
 
 # Acting -------------------------------------------------------------------------------------------
@@ -124,12 +117,12 @@ def test_the_candidate_of_lowest_feasible_value_acts(
 
     Oracle: the same candidates drawn by `diffusion.sample`, judged by NumPy's twins, row by row.
     """
-    parameters, key = of_seed(stacked, seed), jax.random.key(5)
+    parameters, key = of_nearly_the_noise(stacked, seed), jax.random.key(5)
     act = jax.jit(partial(agent.act, networks, acting=ACTING_BY_EIGHT))
     actions = np.asarray(act(parameters, data.observations, key))
 
     repeated = np.repeat(data.observations, CANDIDATES, axis=0)
-    predict = partial(networks.score.apply, None, repeated)
+    predict = partial(forward, networks.score, parameters.score, repeated)
     candidates = np.asarray(
         diffusion.sample(networks.noise_schedule, predict, key, (ROWS * CANDIDATES, 2))
     )
@@ -146,7 +139,8 @@ def test_rows_of_a_batch_act_independently(
     networks: PolicyNetworks, stacked: PolicyParams, data: Transitions
 ) -> None:
     """Another observation in one row changes that row's action and no other."""
-    act = jax.jit(partial(agent.act, networks, of_seed(stacked, 0), acting=ACTING_BY_EIGHT))
+    parameters = of_nearly_the_noise(stacked, 0)
+    act = jax.jit(partial(agent.act, networks, parameters, acting=ACTING_BY_EIGHT))
     other = data.observations.copy()
     other[1] += 0.5
     key = jax.random.key(6)
@@ -166,7 +160,8 @@ def test_one_candidate_is_a_plain_sample(
     predict = partial(forward, networks.score, parameters.score, data.observations)
     sample, shape = diffusion.SAMPLERS[sampler], data.actions.shape
     drawn = jax.jit(lambda: sample(networks.noise_schedule, predict, key, shape))()
-    act = jax.jit(partial(agent.act, networks, acting=Acting(N=1, sampler=sampler, **RULE)))
+    acting = dataclasses.replace(ACTING_BY_EIGHT, N=1, sampler=sampler)
+    act = jax.jit(partial(agent.act, networks, acting=acting))
     actions = act(parameters, data.observations, key)
     np.testing.assert_allclose(actions, drawn, atol=1e-5)
 
@@ -237,6 +232,7 @@ def test_a_seed_that_was_not_trained_is_refused(folder: Path, seed: int) -> None
         ({"margin": -0.1}, "margin must be at least 0, not -0.1"),
         ({"proposals": -1}, "proposals must be at least 0, not -1"),
         ({"acting_rule": "best"}, "acting_rule must be one of lowest_violation, best_feasible"),
+        ({"acting_precision": "float16"}, "acting_precision must be one of float32, tensorfloat32"),
     ],
 )
 def test_acting_out_of_range_is_refused(folder: Path, acting: dict[str, Any], message: str) -> None:
@@ -261,6 +257,17 @@ def test_a_policy_acts_as_it_was_evaluated(folder: Path, data: Transitions) -> N
         np.testing.assert_allclose(actions[row], action, atol=1e-5)
     others = load_policy(folder, seed=1, N=1).act(data.observations, key)
     assert np.abs(np.asarray(others) - np.asarray(actions)).max() > 1e-3
+
+
+def test_a_policy_acts_from_bfloat16_operands(folder: Path, data: Transitions) -> None:
+    """Near what it does in float32, and not the same; its feasible values are unchanged."""
+    key, policies = jax.random.key(4), []
+    for precision in ("float32", "bfloat16"):
+        policies.append(load_policy(folder, N=1, acting_precision=precision))
+    exact, near = (np.asarray(policy.act(data.observations, key)) for policy in policies)
+    assert 0 < np.abs(near - exact).mean() < 0.05
+    q_h, same = (policy.feasible_action_value(data.observations, exact) for policy in policies)
+    np.testing.assert_array_equal(q_h, same)
 
 
 def test_a_policy_that_was_not_evaluated_asks_how_to_act(copied: Path, data: Transitions) -> None:

@@ -1,5 +1,6 @@
 """A policy drawn from the critics, acting: N candidates, of which an acting rule chooses one."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from fisor.agents import Agent, Step
 from fisor.config.acting import Acting
 from fisor.nn.networks import forward
 from fisor.policies import diffusion, gaussian, one_step, stored
+from fisor.policies.candidates import action_values, predict_noise, rounded
 from fisor.policies.gaussian import GaussianNetwork
-from fisor.policies.one_step import OneStepNetwork
+from fisor.policies.score_network import ScoreNetwork
 from fisor.policies.stored import DrawingNetwork, PolicyNetworks, PolicyParams
 
 __all__ = ["Acting", "agent"]
@@ -19,6 +21,7 @@ __all__ = ["Acting", "agent"]
 Array = jax.Array
 
 LOWEST_VIOLATION, BEST_FEASIBLE = "lowest_violation", "best_feasible"
+PRECISIONS = "float32", "tensorfloat32", "bfloat16"
 PROPOSALS = 2**31 - 1  # folded into a key; the samplers split theirs, which folds in 0 and 1
 
 
@@ -32,34 +35,27 @@ def act(
         params: parameters of one seed.
         observations: `[B, obs_dim]`.
         key: a key; the candidates are the same by either rule.
-        acting: N, the sampler and the rule.
+        acting: N, the sampler, the precision and the rule.
 
     Returns:
         `[B, action_dim]` actions in [-1, 1].
     """
-    repeated = jnp.repeat(observations, acting.N, axis=0)
     actions = draw(
-        networks.score, networks.noise_schedule, params.score, repeated, key, acting.sampler
-    )
+        networks.score, networks.noise_schedule, params.score, observations, key, acting.sampler,
+        acting.N, acting.acting_precision,
+    )  # fmt: skip
     lowest_violation = acting.acting_rule == LOWEST_VIOLATION
     if lowest_violation and acting.N == 1:
         return actions
-    q_h = forward(networks.critic.q, params.q_h, repeated, actions).max(axis=0)
-    q_h = q_h.reshape(-1, acting.N)
     grouped = actions.reshape(-1, acting.N, actions.shape[-1])
+    q_h = action_values(params.q_h, observations, grouped).max(axis=0)
     if lowest_violation:
         return _picked(grouped, q_h.argmin(axis=1))
-    q_r = forward(networks.reward.q, params.q_r, repeated, actions).min(axis=0)
+    q_r = action_values(params.q_r, observations, grouped).min(axis=0)
     size = observations.shape[0], acting.proposals, actions.shape[-1]
     proposals = jax.random.uniform(jax.random.fold_in(key, PROPOSALS), size, minval=-1, maxval=1)
-    repeated = jnp.repeat(observations, acting.proposals, axis=0)
-    q_h_of_proposals = forward(
-        networks.critic.q, params.q_h, repeated, proposals.reshape(-1, size[-1])
-    ).max(axis=0)
-    return best_feasible(
-        grouped, q_h, q_r.reshape(q_h.shape), proposals, q_h_of_proposals.reshape(size[:2]),
-        acting.margin,
-    )  # fmt: skip
+    q_h_of_proposals = action_values(params.q_h, observations, proposals).max(axis=0)
+    return best_feasible(grouped, q_h, q_r, proposals, q_h_of_proposals, acting.margin)
 
 
 def best_feasible(
@@ -104,18 +100,34 @@ def draw(
     observations: Array,
     key: Array,
     sampler: str,
+    N: int = 1,
+    precision: str = "float32",
 ) -> Array:
-    """One action of the policy for each observation, `[B, action_dim]`. Consumes `key`."""
+    """N actions of the policy for each of `[B, obs_dim]` observations. Consumes `key`.
+
+    Args:
+        network: of the policy.
+        noise_schedule: of a diffusion policy.
+        params: the network's parameters; a diffusion policy's may be `rounded`.
+        observations: `[B, obs_dim]`.
+        key: a key.
+        sampler: of a diffusion policy.
+        N: actions of each observation.
+        precision: of the network's products.
+
+    Returns:
+        `[B * N, action_dim]`; an observation's actions are consecutive rows.
+    """
+    if isinstance(network, ScoreNetwork):
+        predict = predict_noise(network, params, observations, N, precision)
+        shape = (observations.shape[0] * N, network.action_dim)
+        return diffusion.SAMPLERS[sampler](noise_schedule, predict, key, shape)
+    repeated = jnp.repeat(observations, N, axis=0)
     if isinstance(network, GaussianNetwork):
-        return gaussian.sample(network, params, observations, key)
-    if isinstance(network, OneStepNetwork):
-        return one_step.sample(network, params, observations, key)
-
-    def predict_noise(noisy: Array, time: Array) -> Array:
-        return forward(network, params, observations, noisy, time)
-
-    shape = (observations.shape[0], network.action_dim)
-    return diffusion.SAMPLERS[sampler](noise_schedule, predict_noise, key, shape)
+        gaussian_network = dataclasses.replace(network, product_precision=precision)
+        return gaussian.sample(gaussian_network, params, repeated, key)
+    one_step_network = dataclasses.replace(network, product_precision=precision)
+    return one_step.sample(one_step_network, params, repeated, key)
 
 
 def refuse_unknown_sampler(name: str) -> None:
@@ -141,7 +153,12 @@ def agent(directory: Path, config: dict[str, Any], acting: Acting) -> Agent:
     for name, least in (("N", 1), ("margin", 0), ("proposals", 0)):
         if not (value := getattr(acting, name)) >= least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
+    if acting.acting_precision not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise ValueError(f"acting_precision must be one of {known}, not {acting.acting_precision}")
     networks, params = stored.load(directory, config)
+    if isinstance(networks.score, ScoreNetwork):
+        params = params._replace(score=rounded(params.score, acting.acting_precision))
 
     def act_in(
         params: PolicyParams, memory: tuple[()], step: Step, key: Array
