@@ -106,8 +106,16 @@ class Policy:
     def __init__(self, agent: Agent, seed: int) -> None:
         """Compile `agent` for one of its seeds; `load_policy` calls this."""
         self._agent = agent
-        self._params = jax.tree.map(lambda stacked: stacked[seed], agent.params)
-        self._act = jax.jit(jax.vmap(agent.act, in_axes=(None, 0, 0, 0)))
+        # On the host: on the device, each shape of array would be a program to start.
+        of_seed = jax.tree.map(lambda leaf: np.asarray(leaf)[seed], agent.params)
+        self._params = jax.device_put(of_seed)
+        act = jax.vmap(agent.act, in_axes=(None, 0, 0, 0))
+
+        @jax.jit
+        def act_in_all(params: Any, memory: Any, step: Step, key: Array) -> tuple[Array, Any]:
+            return act(params, memory, step, jax.random.split(key, step.observation.shape[0]))
+
+        self._act = act_in_all
         self._feasible_value = agent.feasible_value and jax.jit(agent.feasible_value)
         self._feasible_action_value = agent.feasible_action_value and jax.jit(
             agent.feasible_action_value
@@ -136,8 +144,7 @@ class Policy:
             `[B, action_dim]` actions in [-1, 1], and the memory for the next step.
         """
         seen = Step(*(jnp.asarray(field) for field in step))
-        keys = jax.random.split(key, seen.observation.shape[0])
-        return self._act(self._params, memory, seen, keys)
+        return self._act(self._params, memory, seen, key)
 
     def act(self, observations: np.ndarray | Array, key: Array) -> Array:
         """Choose actions from observations alone.
@@ -155,8 +162,8 @@ class Policy:
         if jax.tree.leaves(self._agent.initial_memory()):
             raise TypeError("this policy remembers its episode: use initial_memory() and step()")
         observations = jnp.asarray(observations, jnp.float32)
-        none = jnp.zeros(observations.shape[0])
-        step = Step(observations, none, none, none.astype(jnp.int32))
+        none = np.zeros(observations.shape[0], np.float32)
+        step = Step(observations, none, none, none.astype(np.int32))
         return self.step(self._agent.initial_memory(), step, key)[0]
 
     def feasible_value(self, observations: np.ndarray | Array) -> Array:

@@ -57,7 +57,7 @@ def test_the_noise_is_the_plain_networks(
     observations, noisy = rows[0], rows[1].reshape(-1, 2)
     plain = ScoreNetwork(2, LEVELS, 2, 8, 0.0, product_precision=precision)
     repeated = np.repeat(observations, N, axis=0)
-    params = rounded(jax.tree.map(jnp.asarray, score), precision)
+    params = rounded(score, precision)
 
     @partial(jax.jit, static_argnums=0)
     def both(level: int) -> tuple[Any, Any]:
@@ -108,7 +108,7 @@ def test_what_candidates_share_is_computed_once(score: Any, q: Any, precision: s
     """
     acting = section(Acting, N=N, acting_precision=precision)
     networks = PolicyNetworks(NETWORK, diffusion.schedule(LEVELS), CRITIC, CRITIC)
-    kept = rounded(jax.tree.map(jnp.asarray, score), precision)
+    kept = rounded(score, precision)
     params = PolicyParams(kept, q_h=q, v_h=None, q_r=q)
     act = partial(agent.act, networks, acting=acting)
     traced = jax.make_jaxpr(act)(params, jnp.ones((B, OBSERVATION_DIM)), jax.random.key(0))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -105,5 +104,5 @@ def load(directory: str | Path, template: Callable[[], Any]) -> Any:
                 f"{path}: array `{name}` is {stored[name].dtype}{list(stored[name].shape)} where "
                 f"config.json describes {leaf.dtype}{list(leaf.shape)}"
             )
-        leaves.append(jnp.asarray(stored[name]))
-    return jax.tree.unflatten(structure, leaves)
+        leaves.append(stored[name])
+    return jax.device_put(jax.tree.unflatten(structure, leaves))

@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fisor.nn.networks import forward, mish, product
 from fisor.policies.diffusion import Predict
@@ -20,7 +21,8 @@ Array = jax.Array
 def rounded(params: Any, precision: str) -> Any:
     """Parameters with their kernels stored as products of this precision read them.
 
-    A bfloat16 kernel is half as many bytes to read, and needs no rounding in each call.
+    A bfloat16 kernel is half as many bytes to read, and needs no rounding in each call. They are
+    rounded on the host, where each shape of array is no program to start.
 
     Args:
         params: of networks.
@@ -29,10 +31,10 @@ def rounded(params: Any, precision: str) -> Any:
     if precision != "bfloat16":
         return params
 
-    def stored(path: Any, leaf: Array) -> Array:
-        return leaf.astype(precision) if path[-1].key == "kernel" else leaf
+    def stored(path: Any, leaf: Array) -> Any:
+        return np.asarray(leaf).astype(jnp.bfloat16) if path[-1].key == "kernel" else leaf
 
-    return jax.tree_util.tree_map_with_path(stored, params)
+    return jax.device_put(jax.tree_util.tree_map_with_path(stored, params))
 
 
 def predict_noise(
