@@ -1,4 +1,7 @@
-"""Time to act, with N candidates, of a fresh policy of the paper's sizes, and in one pass."""
+"""Time to act, with N candidates, of a fresh policy of the paper's sizes, and in one pass.
+
+The sampled one acts from float32 and from bfloat16 operands.
+"""
 
 import dataclasses
 from functools import partial
@@ -12,12 +15,13 @@ from fisor.config.params import Params, one_step_of
 from fisor.critics import trained
 from fisor.methods import FISOR
 from fisor.policies import agent, diffusion, regression
+from fisor.policies.candidates import rounded
 from fisor.policies.one_step import OneStepNetwork
 from fisor.policies.stored import PolicyNetworks, PolicyParams
 
 ACTION_DIM = 2
 BATCHES = 1, 64, 1024
-SAMPLED, ONE_PASS = "sampled", "one pass"
+SAMPLED, FROM_BFLOAT16, ONE_PASS = "sampled", "sampled, bfloat16", "one pass"
 ON_CPU, ON_GPU = {1: 50, 64: 5, 1024: 1}, {1: 200, 64: 200, 1024: 100}  # calls in a timing
 
 
@@ -52,16 +56,19 @@ def measure(params: Params, observation_dim: int, rounds: int) -> list[dict[str,
     """Milliseconds of a call and observations a second, for some batches; each call is awaited."""
     networks, stacked = fresh_policy(params, observation_dim, ACTION_DIM)
     of_seed = jax.tree.map(lambda leaf: leaf[0], stacked)
-    policies = {
-        SAMPLED: (networks, of_seed),
-        ONE_PASS: in_one_pass(networks, of_seed, params, observation_dim),
+    kept = of_seed._replace(score=rounded(of_seed.score, "bfloat16"))
+    policies: dict[str, tuple[Any, Any, Any]] = {
+        SAMPLED: (networks, of_seed, "float32"),
+        FROM_BFLOAT16: (networks, kept, "bfloat16"),
+        ONE_PASS: (*in_one_pass(networks, of_seed, params, observation_dim), "float32"),
     }
     calls = ON_CPU if jax.devices()[0].platform == "cpu" else ON_GPU
     draw = np.random.default_rng(0)
 
     def work(policy: str, batch: int) -> Any:
-        networks, of_seed = policies[policy]
-        act = jax.jit(partial(agent.act, networks, acting=params))
+        networks, of_seed, precision = policies[policy]
+        acting = dataclasses.replace(params, acting_precision=precision)
+        act = jax.jit(partial(agent.act, networks, acting=acting))
         observations = draw.standard_normal((batch, observation_dim), np.float32)
         key = jax.random.key(0)
 
