@@ -126,6 +126,7 @@ def learn(first_done: float, iterations: int) -> tuple[float, float]:
     )
 
 
+@pytest.mark.slow
 def test_learner_without_a_limit_goes_far() -> None:
     """Full speed for 25 steps covers 2.5 metres and passes the wall after about 10."""
     return_, cost = learn(first_done=0.0, iterations=14)

@@ -69,6 +69,7 @@ def test_same_inputs_give_the_same_bytes(pipeline: Path, tmp_path: Path) -> None
     assert (other / "dvc.lock").read_text() == (pipeline / "dvc.lock").read_text()
 
 
+@pytest.mark.slow
 def test_more_candidates_really_rerun_three_stages(rerun: Path) -> None:
     """`dvc repro` after a change of N runs evaluate, record and report and nothing else."""
     edit_yaml(rerun / "params.yaml", {"N": 3})

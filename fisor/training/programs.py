@@ -57,7 +57,7 @@ class Programs:
         self._init, self._update = jax.vmap(init), jax.vmap(update)
         self._rows, self._batch_size = rows, batch_size
         self._window_steps = window_steps
-        on_cpu = devices[0].platform == "cpu"
+        on_cpu = jax.default_backend() == "cpu"
         self._one_after_another = on_cpu and batch_size > MANY_ROWS
         self._mesh = jax.make_mesh((len(devices),), ("seeds",), (AxisType.Auto,), devices=devices)
         # It runs only once, so less optimisation pays: it compiles in a third of the time.
