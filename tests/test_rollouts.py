@@ -240,8 +240,10 @@ def test_real_episodes_are_those_of_one_environment(
         (12, "bullet_safety_gym", 6),
         (3, "bullet_safety_gym", 3),
         (20, "metadrive", 2),
+        (100, "point_robot", 25),
+        (30, "point_robot", 15),
     ],
 )
 def test_waves_are_of_equal_sizes(episodes: int, name: str, expected: int) -> None:
-    """At most 10 of a seed at once, of MetaDrive's 2, none of them in a small last wave."""
+    """At most 10 of a seed at once, of MetaDrive's 2, of PointRobot 25, in waves of equal sizes."""
     assert episodes_in_flight(episodes, suite(name)) == expected

@@ -1,6 +1,7 @@
 """Evaluation: one row per episode, scored as DSRL scores."""
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -43,14 +44,11 @@ def evaluate(agent: Agent, task: EvaluationStage) -> pa.Table:
     """
     reset_seeds = task.evaluation_seed + np.arange(task.episodes)
     suite = suite_of(task)
-    if suite.batch is not None:
-        rollouts = roll_out(
-            agent, task, suite.batch(), reset_seeds=reset_seeds, in_flight=task.episodes
-        )
-    else:
-        in_flight = episodes_in_flight(task.episodes, suite)
-        with SimulatorPool(task, agent.seeds * in_flight) as pool:
-            rollouts = roll_out(agent, task, pool, reset_seeds=reset_seeds, in_flight=in_flight)
+    in_flight = episodes_in_flight(task.episodes, suite)
+    with (
+        nullcontext(suite.batch()) if suite.batch else SimulatorPool(task, agent.seeds * in_flight)
+    ) as environment:
+        rollouts = roll_out(agent, task, environment, reset_seeds=reset_seeds, in_flight=in_flight)
     feasible = suite.truth.feasible_starts(reset_seeds) if suite.truth else None
     values = start_feasible_values(agent, rollouts.start_observations)
     return episode_table(rollouts, task, reset_seeds, feasible, values)
@@ -65,17 +63,18 @@ def start_feasible_values(agent: Agent, starts: np.ndarray) -> np.ndarray | None
 
 
 def episodes_in_flight(episodes: int, suite: Suite) -> int:
-    """How many of a seed's episodes run in simulators at once.
+    """How many of a seed's episodes run at once.
 
-    At most 10; where each takes a process, which takes seconds to start, at most 2. It does not
-    depend on the machine's cores, see `roll_out`. Episodes of equal lengths come in waves of equal
-    sizes.
+    In simulators at most 10; where each takes a process, which takes seconds to start, at most 2.
+    Of a batched environment at most 25: an agent acts on all rows until the last episode ends, so
+    with all at once, most of its actions would be for episodes that have ended. It does not depend
+    on the machine's cores, see `roll_out`. Episodes of equal lengths come in waves of equal sizes.
 
     Args:
         episodes: in all.
         suite: the simulator.
     """
-    most = 2 if suite.one_per_process else 10
+    most = 25 if suite.batch else 2 if suite.one_per_process else 10
     return math.ceil(episodes / math.ceil(episodes / most))
 
 

@@ -43,10 +43,13 @@ class PointRobotBatch:
         result, observed = self.step(actions)
         observations = observed.copy()
         if starting:
-            seeds = np.array([episode.reset_seed for episode in starting.values()])
-            states = dynamics.starts_of(jnp.asarray(seeds))
-            self._states = self._states.at[starts.nonzero()[0]].set(states)
-            observations[starts] = dynamics.observe(states)
+            # Of all slots, so that one program serves any number of starts.
+            seeds = np.zeros(slots, np.int64)
+            for slot, episode in starting.items():
+                seeds[slot] = episode.reset_seed
+            states, seen = _start_and_observe(jnp.asarray(seeds))
+            self._states = jnp.where(starts[:, None], states, self._states)
+            observations[starts] = np.asarray(seen)[starts]
         return Outcome(
             observations=observations,
             rewards=np.asarray(result.reward),
@@ -56,6 +59,12 @@ class PointRobotBatch:
             reached_goal=np.asarray(result.reached_goal),
             left_box=np.asarray(result.left_box),
         )
+
+
+@jax.jit
+def _start_and_observe(reset_seeds: jax.Array) -> tuple[jax.Array, jax.Array]:
+    states = dynamics.starts_of(reset_seeds)
+    return states, dynamics.observe(states)
 
 
 @jax.jit
