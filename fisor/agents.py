@@ -97,7 +97,9 @@ def load_agent(trained: str | Path, acting: Mapping[str, Any]) -> Agent:
             state = "is missing" if name in names else "is unknown"
             known = ", ".join(names) or "none"
             raise ValueError(f"acting parameter {name} {state}; {config['agent']} has: {known}")
-    return module.agent(Path(trained), config, module.Acting(**acting))
+    checked = module.Acting(**acting)
+    checked.refuse_out_of_bounds()
+    return module.agent(Path(trained), config, checked)
 
 
 class Policy:

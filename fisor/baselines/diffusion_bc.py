@@ -14,7 +14,7 @@ from fisor.config.policy import PolicyNetwork
 from fisor.config.section import setting
 from fisor.data.transitions import Transitions
 from fisor.policies import diffusion, regression
-from fisor.policies.agent import draw, refuse_unknown_sampler
+from fisor.policies.agent import draw
 from fisor.policies.stored import load_network
 
 Array = jax.Array
@@ -61,9 +61,7 @@ def agent(directory: Path, config: dict[str, Any], acting: Acting) -> Agent:
 
     Raises:
         InputError: a file is missing, cut short or of other shapes.
-        ValueError: there is no such sampler.
     """
-    refuse_unknown_sampler(acting.sampler)
     network, params = load_network(directory, config)
     schedule = diffusion.schedule(config["T"])
 

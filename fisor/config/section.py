@@ -1,7 +1,16 @@
 """The base of all sections of the configuration: a frozen dataclass."""
 
 import dataclasses
-from typing import Any, ClassVar
+import operator
+import typing
+from typing import Any, ClassVar, Literal
+
+BOUNDS = {
+    "ge": ("at least", operator.ge),
+    "gt": ("above", operator.gt),
+    "le": ("at most", operator.le),
+    "lt": ("below", operator.lt),
+}
 
 
 def setting(*, by_task: bool = False, **bounds: Any) -> Any:
@@ -48,3 +57,23 @@ class Section:
         """The keys that a task may override."""
         fields = dataclasses.fields(cls)
         return tuple(field.name for field in fields if field.metadata.get("by_task"))
+
+    def refuse_out_of_bounds(self) -> None:
+        """Check values that come from a program; those of YAML files are checked by pydantic.
+
+        Raises:
+            ValueError: a number is out of its bounds, or a value is none of the choices.
+        """
+        kinds = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), kinds[field.name]
+            choices = typing.get_args(kind)
+            if typing.get_origin(kind) is Literal and value not in choices:
+                known = ", ".join(choices)
+                raise ValueError(f"{field.name} must be one of {known}, not {value}")
+            if value is None and type(None) in choices:
+                continue
+            for bound, (text, within) in BOUNDS.items():
+                if bound in field.metadata and not within(value, field.metadata[bound]):
+                    limit = field.metadata[bound]
+                    raise ValueError(f"{field.name} must be {text} {limit}, not {value}")
