@@ -13,14 +13,16 @@ from project import checked
 from tiny_pipeline import RAN, ran, remote_away, share, tiny_pipeline
 
 from fisor.cluster import workplace
-from fisor.cluster.workplace import Clone, CommandError, KilledError, Work, free_clone
+from fisor.cluster.clones import finish, free_clone
+from fisor.cluster.workplace import Clone, CommandError, KilledError, Work
 
 
 @pytest.mark.slow
 def test_a_clone_fetches_runs_and_pushes(tmp_path: Path) -> None:
     """Two workers without a common cache: the second one has the first one's output from DVC.
 
-    The clone is used again at another commit, where an older input is in its place.
+    The clones are used again at another commit: one where a Git was killed, and one where an older
+    input is in its place.
     """
     project = share(tiny_pipeline(tmp_path, letters="a"))
     first = work(source_of(project), Work("code", [], ""), tmp_path / "one")
@@ -34,6 +36,8 @@ def test_a_clone_fetches_runs_and_pushes(tmp_path: Path) -> None:
     (project / "source.txt").write_text("another\n")
     checked(project, "git", "commit", "--quiet", "--all", "--message", "Another source")
     checked(project, "git", "push", "--quiet")
+    (killed,) = (tmp_path / "one/fisor/clones").glob("*/*/.git")
+    (killed / "index.lock").touch()
     third = work(source_of(project), Work("code", [], ""), tmp_path / "one")
     lock["stages"]["code"] = third["entry"]
     fourth = work(source_of(project), part._replace(lock=yaml.safe_dump(lock)), tmp_path / "two")
@@ -150,14 +154,39 @@ def test_a_command_that_was_killed_is_not_tried_again(tmp_path: Path) -> None:
 
 def test_each_item_has_a_clone_of_its_own(tmp_path: Path) -> None:
     """The first that is free; it stays taken as long as a process has its lock open."""
-    with free_clone(tmp_path) as (first, number, lock), free_clone(tmp_path) as (second, _, _):
+    with (
+        free_clone(tmp_path, "abc", "a") as (first, number, lock),
+        free_clone(tmp_path, "abc", "b") as (second, _, other),
+    ):
         assert (first, number, second) == (tmp_path / "0", 0, tmp_path / "1")
         left = subprocess.Popen(["sleep", "60"], pass_fds=[lock.fileno()])
+        finish(lock)
+        finish(other)
     try:
-        with free_clone(tmp_path) as (third, _, _):
+        with free_clone(tmp_path, "abc", "c") as (third, _, lock):
             assert third == tmp_path / "1"
+            finish(lock)
     finally:
         left.kill()
         left.wait()
-    with free_clone(tmp_path) as (fourth, _, _):
+    with free_clone(tmp_path, "abc", "d") as (fourth, _, _):
         assert fourth == tmp_path / "0"
+
+
+def test_a_clone_is_kept_for_the_item_that_was_killed_in_it(tmp_path: Path) -> None:
+    """Its checkpoint is there: another item that comes first has a clone of its own.
+
+    Once the item has ended, and at another commit, anything may run there.
+    """
+    with free_clone(tmp_path, "abc", "a"), free_clone(tmp_path, "abc", "b"):
+        pass  # both are killed: `finish` is not called
+    with (
+        free_clone(tmp_path, "abc", "c") as (other, _, _),
+        free_clone(tmp_path, "abc", "b") as (again, _, lock),
+    ):
+        assert (other, again) == (tmp_path / "2", tmp_path / "1")
+        finish(lock)
+    with free_clone(tmp_path, "abc", "d") as (fourth, _, _):
+        assert fourth == tmp_path / "1"
+    with free_clone(tmp_path, "def", "b") as (fifth, _, _):
+        assert fifth == tmp_path / "0"

@@ -9,38 +9,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-import transition_files
 import yaml
-from project import ROOT, SMALL_TASK, checked, edit_yaml, run
+from paused_training import GOING_ON, go, made, paused_training, reached
+from project import ROOT, checked, edit_yaml, run
 from tiny_pipeline import ran, remote_away, share, tiny_pipeline
 
 pytestmark = pytest.mark.slow
 
 COMMAND = (sys.executable, "-m", "fisor.cluster", "local", "--workers", "1")
 LOGS = ".dvc/tmp/cluster/logs"
-STEPS = 8
-
-# The stage's command, which writes a checkpoint every second update. The first time, it waits after
-# that of update 4, to be killed.
-TRAINING = """
-import os, time
-from pathlib import Path
-import stages.train_reward as stage
-from fisor.training import resuming
-
-resuming.EVERY_SECONDS = 0.0
-write = resuming.Checkpoints.write
-
-def write_and_wait(self, updates, state):
-    write(self, updates, state)
-    if updates == 4 and not Path("go").exists():
-        Path("number").write_text(str(os.getpid()))
-        Path("number").rename("reached")
-        time.sleep(100)
-
-resuming.Checkpoints.write = write_and_wait
-stage.main("PointRobot", "Toy.parquet", "reward", "log")
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -60,23 +37,6 @@ def wait_until(there: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def training_project(folder: Path) -> Path:
-    """One stage: the training of the reward critic, with real checkpoints."""
-    folder.mkdir()
-    transition_files.write(folder)
-    (folder / "train.py").write_text(TRAINING)
-    for name in ("params.yaml", "tasks.yaml"):
-        (folder / name).write_bytes((ROOT / name).read_bytes())
-    edit_yaml(folder / "params.yaml", {"seeds": 2, "log_every_updates": 2})
-    reward = {**SMALL_TASK["overrides"]["reward"], "training_steps": STEPS}
-    edit_yaml(folder / "tasks.yaml", {"PointRobot": {"overrides": {"reward": reward}}})
-    stage = {"cmd": "python train.py", "deps": ["Toy.parquet"], "outs": ["reward", "log"]}
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": stage}}))
-    checked(folder, "git", "init", "--quiet")
-    checked(folder, "dvc", "init", "--quiet")
-    return folder
-
-
 def children(process: int) -> Sequence[int]:
     found = subprocess.run(
         ["pgrep", "--parent", str(process)], text=True, capture_output=True, check=True
@@ -91,12 +51,12 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path, killed: s
     The training alone is killed as for want of memory; the worker is DVC around it; the launcher is
     terminated, and started again.
     """
-    project = training_project(tmp_path / "killed")
+    project = paused_training(tmp_path / "killed")
     with started(project) as launcher:
-        wait_until((project / "reached").exists)
-        (project / "go").touch()
+        wait_until(reached(project).exists)
+        go(project).touch()
         if killed == "the training":
-            os.kill(int((project / "reached").read_text()), signal.SIGKILL)
+            os.kill(int(reached(project).read_text()), signal.SIGKILL)
         elif killed == "the worker":
             (worker,) = children(launcher.pid)
             os.kill(worker, signal.SIGKILL)
@@ -109,18 +69,13 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path, killed: s
     else:
         assert launcher.returncode == 0, said
         assert said.count("its worker was lost; once more") == 1
-    log = (project / LOGS / "train.log").read_text()
-    assert "train_reward PointRobot: going on from update 4" in log
+    assert GOING_ON in (project / LOGS / "train.log").read_text()
 
-    undisturbed = training_project(tmp_path / "undisturbed")
-    (undisturbed / "go").touch()
+    undisturbed = paused_training(tmp_path / "undisturbed")
+    go(undisturbed).touch()
     checked(undisturbed, *COMMAND)
     assert "going on" not in (undisturbed / LOGS / "train.log").read_text()
-    outs = [
-        yaml.safe_load((folder / "dvc.lock").read_text())["stages"]["train"]["outs"]
-        for folder in (project, undisturbed)
-    ]
-    assert outs[0] == outs[1]
+    assert made(project) == made(undisturbed)
 
 
 def test_two_launchers_in_one_folder(tmp_path: Path) -> None:

@@ -10,14 +10,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from paused_training import GOING_ON, go, made, paused_training, reached
 from project import ROOT, checked, run
-from tiny_pipeline import FAILING, RAN, ran, remote_away, share, tiny_pipeline
+from tiny_pipeline import (
+    FAILING,
+    RAN,
+    assert_nothing_false_was_pushed,
+    ran,
+    remote_away,
+    share,
+    tiny_pipeline,
+)
 
 ray_utils = pytest.importorskip("ray.cluster_utils", reason="needs Ray: pip install fisor[ray]")
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -102,12 +112,16 @@ def test_a_failed_stage_is_named_and_the_others_go_on(cluster: Any, tmp_path: Pa
     assert sorted(ran(project)) == ["code", "part@a", "part@b", "twice@b"]
 
 
-def wait_for(project: Path, stages: set[str]) -> None:
-    """Until these stages' commands have begun."""
+def wait_until(there: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 120
-    while not stages <= set(ran(project)):
+    while not there():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def wait_for(project: Path, stages: set[str]) -> None:
+    """Until these stages' commands have begun."""
+    wait_until(lambda: stages <= set(ran(project)))
 
 
 def started(cluster: Any, project: Path) -> subprocess.Popen:
@@ -172,3 +186,47 @@ def test_two_launchers_in_two_folders(cluster: Any, tmp_path: Path) -> None:
     assert locks[0] == locks[1]
     assert (project / "joined.txt").read_bytes() == (other / "joined.txt").read_bytes()
     assert all(ran(project).count(stage) <= 2 for stage in ran(project))
+
+
+@pytest.mark.parametrize("killed", ["the training", "the worker"])
+def test_a_killed_training_gives_the_same_bytes(cluster: Any, tmp_path: Path, killed: str) -> None:
+    """Killed at update 4 of 8 on the only machine: the bytes of a training that nobody killed.
+
+    If the training alone was killed, it goes on from its checkpoint. If Ray's worker was, what that
+    had started may still run and use the clone: then it begins again in another one.
+    """
+    cluster.remove_node(cluster.list_all_nodes()[-1])
+    project = share(paused_training(tmp_path / "killed"))
+    with started(cluster, project) as launcher:
+        wait_until(reached(project).exists)
+        go(project).touch()
+        training = int(reached(project).read_text())
+        try:
+            if killed == "the training":
+                os.kill(training, signal.SIGKILL)
+            else:
+                os.kill(worker_of(training), signal.SIGKILL)
+            _, said = launcher.communicate()
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(training, signal.SIGKILL)
+    assert launcher.returncode == 0, said
+    assert said.count("its worker was lost; once more") == 1
+    if killed == "the training":
+        assert GOING_ON in (project / ".dvc/tmp/cluster/logs/train.log").read_text()
+
+    undisturbed = paused_training(tmp_path / "undisturbed")
+    go(undisturbed).touch()
+    core = str(min(os.sched_getaffinity(0)))
+    assert GOING_ON not in checked(undisturbed, "taskset", "--cpu-list", core, "dvc", "repro")
+    assert made(project) == made(undisturbed)
+    assert_nothing_false_was_pushed(project)
+
+
+def worker_of(process: int) -> int:
+    """The process of Ray's task among those that a process descends from."""
+    while "ray::" not in Path(f"/proc/{process}/cmdline").read_text():
+        status = Path(f"/proc/{process}/status").read_text()
+        process = int(re.search(r"^PPid:\s+(\d+)", status, re.MULTILINE).group(1))
+        assert process > 1
+    return process

@@ -7,13 +7,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from paused_training import GOING_ON, go, made, paused_training, reached
 from project import ROOT, checked, run
-from tiny_pipeline import FAILING, RAN, ran, share, tiny_pipeline
+from tiny_pipeline import (
+    FAILING,
+    RAN,
+    assert_nothing_false_was_pushed,
+    ran,
+    remote_away,
+    share,
+    tiny_pipeline,
+)
 
 pytest.importorskip("submitit", reason="needs submitit: pip install fisor[slurm]")
 pytestmark = [
@@ -25,6 +34,7 @@ pytestmark = [
     ),
 ]
 COMMAND = (sys.executable, "-m", "fisor.cluster", "slurm")
+LOGS = ".dvc/tmp/cluster/logs"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,7 +70,7 @@ def test_jobs_do_what_one_machine_does(tmp_path: Path) -> None:
     assert (project / "joined.txt").read_bytes() == joined
     assert sorted(ran(project)) == ["code", "join", "part@a", "part@b", "twice@a", "twice@b"]
     assert re.search(r"part@a: on job \d+_0 RUNNING \S+", said)
-    assert "Running stage 'part@a'" in (project / ".dvc/tmp/cluster/logs/part@a.log").read_text()
+    assert "Running stage 'part@a'" in (project / LOGS / "part@a.log").read_text()
     assert "everything is up to date (6 stages)" in checked(project, *COMMAND)
 
 
@@ -70,45 +80,42 @@ def test_a_failed_stage_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     (tmp_path / FAILING).write_text("a\n")
     result = run(project, *COMMAND)
     assert result.returncode == 1
-    log = project / ".dvc/tmp/cluster/logs/part@a.log"
+    log = project / LOGS / "part@a.log"
     assert f"FAILED: part@a (log: {log})" in result.stderr
     assert "exited with 1" in log.read_text()
     assert sorted(ran(project)) == ["code", "part@a", "part@b", "twice@b"]
 
 
-def wait_for(project: Path, stage: str) -> None:
-    """Until a stage's command has begun."""
+def wait_until(there: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 120
-    while stage not in ran(project):
+    while not there():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def test_a_cancelled_job_is_submitted_again(tmp_path: Path) -> None:
-    """A job that is gone without a result is no failure of the stage."""
-    project = share(tiny_pipeline(tmp_path, letters="a", seconds=12))
-    with subprocess.Popen(COMMAND, cwd=project, stderr=subprocess.PIPE, text=True) as launcher:
-        wait_for(project, "part@a")
-        checked(project, "scancel", "--name=fisor")
-        _, said = launcher.communicate()
-    assert launcher.returncode == 0, said
-    assert said.count("its worker was lost; once more") == 1
-    assert ran(project) == ["code", "part@a", "part@a", "twice@a", "join"]
+def wait_for(project: Path, stage: str) -> None:
+    """Until a stage's command has begun."""
+    wait_until(lambda: stage in ran(project))
+
+
+def queue(project: Path) -> str:
+    return checked(project, "squeue", "--noheader", "--states=pending,running").strip()
+
+
+def started(project: Path, *options: str) -> subprocess.Popen:
+    return subprocess.Popen([*COMMAND, *options], cwd=project, stderr=subprocess.PIPE, text=True)
 
 
 def test_a_stopped_launcher_cancels_its_jobs(tmp_path: Path) -> None:
     """Nothing stays in the queue; the same command goes on from there."""
     project = share(tiny_pipeline(tmp_path, letters="a", seconds=12))
-    with subprocess.Popen(COMMAND, cwd=project, stderr=subprocess.PIPE, text=True) as launcher:
+    with started(project) as launcher:
         wait_for(project, "part@a")
         launcher.send_signal(signal.SIGTERM)
         _, said = launcher.communicate()
     assert launcher.returncode == 130
     assert "stopped; the same command goes on from here" in said
-    deadline = time.monotonic() + 30
-    while checked(project, "squeue", "--noheader", "--states=pending,running").strip():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: not queue(project))
     checked(project, *COMMAND)
     assert ran(project) == ["code", "part@a", "part@a", "twice@a", "join"]
 
@@ -122,3 +129,119 @@ def test_what_slurm_does_not_take_is_said(tmp_path: Path) -> None:
     assert "invalid partition specified: nowhere" in result.stderr
     assert "Traceback" not in result.stderr
     assert ran(project) == []
+
+
+# What happens -> whether Slurm queues the same job again.
+INTERRUPTIONS = {
+    "its minutes are over": True,
+    "Slurm takes its machine": True,
+    "it is cancelled": False,
+    "its step is killed": False,
+    "its training is killed": False,
+}
+
+
+@pytest.mark.parametrize("what", INTERRUPTIONS)
+def test_an_interrupted_job_goes_on_from_its_checkpoint(tmp_path: Path, what: str) -> None:
+    """From update 4 of 8, to the bytes of a training on the same core that nobody interrupted.
+
+    The job that Slurm queues again is waited for; one that is gone is submitted again. Slurm tells
+    a job 90 s before that its minutes are over, and looks every 30 s.
+    """
+    project = share(paused_training(tmp_path / "interrupted"))
+    with started(project, "--minutes", "3") as launcher:
+        wait_until(reached(project).exists)
+        go(project).touch()
+        (job,) = checked(project, "squeue", "--noheader", "--format=%i").split()
+        if what == "Slurm takes its machine":
+            checked(project, "scontrol", "requeue", job)
+        elif what == "it is cancelled":
+            checked(project, "scancel", job)
+        elif what == "its step is killed":
+            checked(project, "scancel", "--signal=KILL", job)
+        elif what == "its training is killed":
+            os.kill(int(reached(project).read_text()), signal.SIGKILL)
+        _, said = launcher.communicate()
+    assert launcher.returncode == 0, said
+    places = re.findall(r"train: on job (\d+) (\w+)", said)
+    if INTERRUPTIONS[what]:
+        assert "its worker was lost" not in said
+        assert {number for number, _ in places} == {job}
+        states = [state for _, state in places if state in ("RUNNING", "PENDING")]
+        assert states[-3:] == ["RUNNING", "PENDING", "RUNNING"]
+    else:
+        assert said.count("its worker was lost; once more") == 1
+        assert len({number for number, _ in places}) == 2
+    assert GOING_ON in (project / LOGS / "train.log").read_text()
+
+    undisturbed = paused_training(tmp_path / "undisturbed")
+    go(undisturbed).touch()
+    core = str(min(os.sched_getaffinity(0)))
+    assert GOING_ON not in checked(undisturbed, "taskset", "--cpu-list", core, "dvc", "repro")
+    assert made(project) == made(undisturbed)
+    assert_nothing_false_was_pushed(project)
+
+
+@pytest.mark.parametrize("jobs", ["run", "have ended", "are of another commit"])
+def test_a_launcher_that_was_killed_goes_on_with_its_jobs(tmp_path: Path, jobs: str) -> None:
+    """The next one in its folder waits for them or takes their results: nothing runs twice.
+
+    Jobs of another commit are cancelled.
+    """
+    project = share(tiny_pipeline(tmp_path, seconds=12))
+    with started(project) as launcher:
+        wait_until(lambda: {"part@a", "part@b"} <= set(ran(project)))
+        os.kill(launcher.pid, signal.SIGKILL)
+    assert queue(project)
+    if jobs == "have ended":
+        wait_until(lambda: not queue(project))
+    if jobs == "are of another commit":
+        (project / "source.txt").write_text("another\n")
+        checked(project, "git", "commit", "--quiet", "--message", "Another source", "source.txt")
+        checked(project, "git", "push", "--quiet")
+    before = len(ran(project))
+    said = checked(project, *COMMAND)
+    if jobs == "are of another commit":
+        errors = (project / ".dvc/tmp/cluster/slurm").glob("*.err")
+        assert sum("CANCELLED" in path.read_text() for path in errors) == 2
+        assert "another" in (project / "joined.txt").read_text()
+        assert len(ran(project)[before:]) == 6
+        remote = (tmp_path / "remote/files/md5").glob("*/*")
+        assert not {b"source\na\n", b"source\nb\n"} & {path.read_bytes() for path in remote}
+    else:
+        assert sorted(ran(project)) == ["code", "join", "part@a", "part@b", "twice@a", "twice@b"]
+        assert ("part@a: on job" in said) == (jobs == "run")
+        assert_nothing_false_was_pushed(project)
+    assert not queue(project)
+
+
+def test_two_launchers_in_two_folders(tmp_path: Path) -> None:
+    """Both end well with the same outputs; an item may have run for each of them."""
+    project = share(tiny_pipeline(tmp_path, seconds=1))
+    other = tmp_path / "other"
+    checked(tmp_path, "git", "clone", "--quiet", str(tmp_path / "origin.git"), other.name)
+    with started(project) as first:
+        said = checked(other, *COMMAND)
+        _, first_said = first.communicate()
+    assert first.returncode == 0, first_said
+    assert not {*re.findall(r"on job (\d+)", said)} & {*re.findall(r"on job (\d+)", first_said)}
+    locks = [yaml.safe_load((folder / "dvc.lock").read_text()) for folder in (project, other)]
+    assert locks[0] == locks[1]
+    assert (project / "joined.txt").read_bytes() == (other / "joined.txt").read_bytes()
+    assert all(ran(project).count(stage) <= 2 for stage in ran(project))
+    assert_nothing_false_was_pushed(project)
+
+
+def test_the_remote_goes_away_for_a_while(tmp_path: Path) -> None:
+    """Jobs push when it is there again, and nothing runs twice."""
+    project = share(tiny_pipeline(tmp_path, seconds=3))
+    with started(project) as launcher:
+        wait_until(lambda: {"part@a", "part@b"} <= set(ran(project)))
+        with remote_away(project):
+            time.sleep(12)
+        _, said = launcher.communicate()
+    assert launcher.returncode == 0, said
+    logs = [(project / LOGS / f"part@{letter}.log").read_text() for letter in "ab"]
+    assert any("again in 2 s" in log for log in logs)
+    assert sorted(ran(project)) == ["code", "join", "part@a", "part@b", "twice@a", "twice@b"]
+    assert_nothing_false_was_pushed(project)

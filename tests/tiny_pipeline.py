@@ -4,6 +4,8 @@ Each command appends its stage to the file `RAN` first, so that a test sees what
 order; `part` fails for the letters in the file `FAILING`.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +87,21 @@ def share(project: Path) -> Path:
     checked(project, "git", "commit", "--quiet", "--all", "--message", "A remote")
     checked(project, "git", "push", "--quiet", "--set-upstream", "origin", "main")
     return project
+
+
+def assert_nothing_false_was_pushed(project: Path) -> None:
+    """The DVC remote has what dvc.lock names, each file with the contents of its name; no more."""
+    there = {
+        path.parent.name + path.name: path.read_bytes()
+        for path in (project.parent / "remote/files/md5").glob("*/*")
+    }
+    for name, content in there.items():
+        assert hashlib.md5(content).hexdigest() == name.removesuffix(".dir")
+    entries = yaml.safe_load((project / "dvc.lock").read_text())["stages"].values()
+    named = {out["md5"] for entry in entries for out in entry["outs"]}
+    inside = (json.loads(there[name]) for name in named if name.endswith(".dir"))
+    named |= {file["md5"] for files in inside for file in files}
+    assert there.keys() <= named
 
 
 @contextmanager

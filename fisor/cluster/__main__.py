@@ -42,8 +42,8 @@ def main() -> None:
     slurm = engines.add_parser("slurm", help="in clones, by Slurm's jobs; needs fisor[slurm]")
     slurm.add_argument("--partition", help="Slurm's (default: Slurm's default)")
     slurm.add_argument(
-        "--minutes", type=_at_least(1), default=240,
-        help="for a job, after which it is queued again and goes on (default: 240)",
+        "--minutes", type=_at_least(3), default=240,
+        help="for a job; 90 s before its end, it is queued again and goes on (default: 240)",
     )  # fmt: skip
     slurm.add_argument(
         "--jobs", type=_at_least(1), default=100, help="queued or running at once (default: 100)"

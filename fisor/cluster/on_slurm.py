@@ -1,6 +1,7 @@
 """Runs items as Slurm jobs, through submitit: arrays of the items that are ready together."""
 
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,11 @@ from submitit.core.utils import FailedJobError, UncompletedJobError
 from fisor.cluster.engine import Ended
 from fisor.cluster.in_clones import take, work_of
 from fisor.cluster.pipeline import Item
+from fisor.cluster.submitted import Submitted
 from fisor.cluster.workplace import Outcome, Source, Work, work_in_clone
 from fisor.errors import InputError
 
+NAME = "fisor"  # of the jobs
 POLL_SECONDS = 1.0
 MOST_TIMEOUTS = 1000  # how often an item may use up its minutes
 # A job that squeue no longer lists may have a result that the file system does not show yet.
@@ -25,8 +28,17 @@ class RunItem:
     """What a job does. Slurm starts it again if its time is over or its machine goes away."""
 
     def __call__(self, source: Source, work: Work, cores: int) -> Outcome:
-        """Run an item in a clone of the machine."""
-        return work_in_clone(source, work, cores)
+        """Run an item in a clone of the machine.
+
+        Raises:
+            SystemExit: a command was killed. There is no result then: Slurm, which may have killed
+                it, knows whether the job is queued again or gone.
+        """
+        outcome = work_in_clone(source, work, cores)
+        if outcome.lost:
+            print(outcome.log, file=sys.stderr, flush=True)
+            sys.exit(1)
+        return outcome
 
     def checkpoint(self, *arguments: Any) -> submitit.helpers.DelayedSubmission:
         """What submitit queues again when the time is over: the same, from its checkpoint on."""
@@ -55,34 +67,43 @@ class SlurmEngine:
         Raises:
             InputError: Slurm does not answer.
         """
-        if _squeue("--noheader") is None:
+        listed = _our_jobs()
+        if listed is None:
             raise InputError("`squeue` fails: Slurm is not installed here or does not answer")
         self._folder, self._items, self._source = folder, items, source
         self._cpus, self._jobs = cpus, jobs
-        self._executor = submitit.SlurmExecutor(
-            folder / ".dvc/tmp/cluster/slurm", max_num_timeout=MOST_TIMEOUTS
-        )
+        self._jobs_folder = folder / ".dvc/tmp/cluster/slurm"
+        self._executor = submitit.SlurmExecutor(self._jobs_folder, max_num_timeout=MOST_TIMEOUTS)
         options: dict[str, Any] = {
-            "job_name": "fisor", "time": minutes, "cpus_per_task": cpus, "array_parallelism": jobs,
+            "job_name": NAME, "time": minutes, "cpus_per_task": cpus, "array_parallelism": jobs,
         }  # fmt: skip
         if gpus:
             options["gpus_per_node"] = gpus
         if partition:
             options["partition"] = partition
         self._executor.update_parameters(**options)
-        self._ready: list[tuple[str, Path]] = []
+        self._ready: list[tuple[Work, Path]] = []
         self._running: dict[str, tuple[Any, Path]] = {}
         self._gone: dict[str, float] = {}  # since when squeue does not list it
-        self._listed: dict[str, str] = {}
+        self._listed = listed
+        self._submitted = Submitted(self._jobs_folder / "jobs.json", source)
+        _cancel(self._submitted.of_other_commits)
 
     def has_room(self) -> bool:
         """Whether fewer items than asked for are queued or run."""
         return len(self._ready) + len(self._running) < self._jobs
 
     def submit(self, name: str, log: Path) -> None:
-        """Take an item into the next array."""
+        """Take an item into the next array, unless a launcher that was killed left its job."""
         log.write_text("")
-        self._ready.append((name, log))
+        work = work_of(self._folder, self._items, name)
+        number = self._submitted.job_of(work)
+        if number is not None:
+            job = submitit.SlurmJob(self._jobs_folder, number)
+            if number in self._listed or job.paths.result_pickle.exists():
+                self._running[name] = job, log
+                return
+        self._ready.append((work, log))
 
     def wait(self, seconds: float) -> Sequence[Ended]:
         """Submit the array, then wait until an item has ended; returns all that have ended.
@@ -91,44 +112,47 @@ class SlurmEngine:
             InputError: Slurm does not take it.
         """
         if self._ready:
+            works = [work for work, _ in self._ready]
             try:
                 with self._executor.batch():
-                    jobs = [self._submitted(name) for name, _ in self._ready]
+                    task = RunItem(), self._source
+                    jobs = [self._executor.submit(*task, work, self._cpus) for work in works]
             except FailedJobError as error:
                 raise InputError(f"Slurm does not take the jobs: {error}") from error
-            for (name, log), job in zip(self._ready, jobs, strict=True):
-                self._running[name] = job, log
+            self._submitted.add(works, [job.job_id for job in jobs])
+            for (work, log), job in zip(self._ready, jobs, strict=True):
+                self._running[work.name] = job, log
             self._ready = []
         time.sleep(max(seconds, POLL_SECONDS))
-        listed = _squeue("--noheader", "--array", "--format=%i %T %R", "--name=fisor", "--me")
+        listed = _our_jobs()
         if listed is not None:
-            self._listed = {job: place for job, _, place in (w.partition(" ") for w in listed)}
+            self._listed = listed
         ended = (self._ended(name, listed is not None) for name in list(self._running))
         return [one for one in ended if one is not None]
-
-    def _submitted(self, name: str) -> Any:
-        work = work_of(self._folder, self._items, name)
-        return self._executor.submit(RunItem(), self._source, work, self._cpus)
 
     def _ended(self, name: str, is_known: bool) -> Ended | None:
         job, log = self._running[name]
         if job.paths.result_pickle.exists():
-            del self._running[name]
-            self._gone.pop(name, None)
             try:
-                outcome = job.result()
+                ended = take(self._folder, name, log, job.result())
             except UncompletedJobError as error:
                 log.write_text(f"{error}\n", encoding="utf-8")
-                return Ended(name, succeeded=False)
-            return take(self._folder, name, log, outcome)
+                ended = Ended(name, succeeded=False)
+            self._forget(name)
+            return ended
         if job.job_id in self._listed or not is_known:  # Slurm itself may be away for a while
             self._gone.pop(name, None)
             return None
         if time.monotonic() - self._gone.setdefault(name, time.monotonic()) < RESULT_SECONDS:
             return None
-        del self._running[name], self._gone[name]
         log.write_text(f"{job.stderr() or ''}\nthe job {job.job_id} is gone\n", encoding="utf-8")
+        self._forget(name)
         return Ended(name, succeeded=False, lost=True)
+
+    def _forget(self, name: str) -> None:
+        del self._running[name]
+        self._gone.pop(name, None)
+        self._submitted.remove(name)
 
     def places(self) -> dict[str, str]:
         """The job's number, its state, and its machine or why it is not run yet."""
@@ -140,16 +164,27 @@ class SlurmEngine:
         }
 
     def close(self) -> None:
-        """Cancel what is queued or runs."""
-        for job, _ in self._running.values():
-            job.cancel(check=False)
-        self._running.clear()
+        """Cancel what is queued or runs, also what another launcher left and nobody needs."""
+        _cancel(self._submitted.numbers())
+        for name in list(self._running):
+            self._forget(name)
 
 
-def _squeue(*options: str) -> list[str] | None:
-    """The lines of `squeue`; None if it fails."""
+def _cancel(numbers: Sequence[str]) -> None:
+    """Cancel jobs, some of which may have ended."""
+    if numbers:
+        command = ("scancel", f"--name={NAME}", *numbers)
+        subprocess.run(command, capture_output=True, check=False)
+
+
+def _our_jobs() -> dict[str, str] | None:
+    """State and place of the jobs that are queued or run, by number; None if Slurm is away."""
+    options = ("--noheader", "--array", "--format=%i %T %R", f"--name={NAME}", "--me")
     try:
         done = subprocess.run(["squeue", *options], text=True, capture_output=True, check=False)
     except FileNotFoundError:
         return None
-    return done.stdout.splitlines() if done.returncode == 0 else None
+    if done.returncode:
+        return None
+    lines = (line.partition(" ") for line in done.stdout.splitlines())
+    return {job: place for job, _, place in lines}

@@ -11,11 +11,10 @@ from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 from dvc.utils.serialize import modify_yaml
 
+from fisor.cluster.workplace import LOADER
 from fisor.errors import InputError
 
 LOCK = "dvc.lock"
-# Read with libyaml if PyYAML was built with it: dvc.lock may have a thousand stages.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Item(NamedTuple):

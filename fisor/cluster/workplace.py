@@ -1,19 +1,21 @@
 """Where items run: the environment of their processes, and clones of the project."""
 
-import fcntl
-import hashlib
+import functools
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import yaml
 
+from fisor.cluster.clones import clones_of, finish, free_clone, limit_to_share
+
+# Read with libyaml if PyYAML was built with it: dvc.lock may have a thousand stages.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Waits before a command that needs the Git repository or the DVC remote is tried again.
 RETRY_SECONDS = (2, 10, 30, 60, 120)
 STAGE_FAILED = "failed to run: "  # DVC's words when it is the stage's command that failed
@@ -45,6 +47,18 @@ class Work(NamedTuple):
     name: str
     inputs: Sequence[str]
     lock: str
+
+
+def inputs_of(work: Work) -> dict[str, str | None]:
+    """The MD5 of each of an item's inputs, as the launcher's dvc.lock has it."""
+    made = _made(work.lock)
+    return {path: made.get(path) for path in work.inputs}
+
+
+@functools.lru_cache(maxsize=1)  # many items are submitted with the same one
+def _made(lock: str) -> dict[str, str]:
+    stages = (yaml.load(lock, LOADER) or {}).get("stages", {})
+    return {out["path"]: out["md5"] for s in stages.values() for out in s.get("outs", ())}
 
 
 class Outcome(NamedTuple):
@@ -100,33 +114,6 @@ def push(folder: Path) -> None:
     """Push the outputs that are in this folder's cache, and its run cache."""
     command = [sys.executable, "-m", "dvc", "push", "--quiet", "--run-cache"]
     subprocess.run(command, cwd=folder, env=environment(folder), check=False)
-
-
-def clones_of(source: Source) -> Path:
-    """The folder of this machine's clones: below $XDG_CACHE_HOME, by default ~/.cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    digest = hashlib.sha256(source.address.encode()).hexdigest()[:12]
-    return cache / "fisor/clones" / digest
-
-
-@contextmanager
-def free_clone(clones: Path) -> Iterator[tuple[Path, int, IO[str]]]:
-    """The folder of a clone that no other item uses, kept for this block.
-
-    Yields:
-        The folder (which may not be there yet), its number, and the open file that is locked.
-    """
-    clones.mkdir(parents=True, exist_ok=True)
-    number = 0
-    while True:
-        with (clones / f"{number}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                number += 1
-                continue
-            yield clones / str(number), number, lock
-            return
 
 
 class Clone:
@@ -196,6 +183,8 @@ class Clone:
             self.folder.mkdir(exist_ok=True)
             self.run("git", "init", "--quiet")
             self.run("git", "remote", "add", "origin", source.address)
+        # Left by a Git that was killed; nobody else uses this clone.
+        (self.folder / ".git/index.lock").unlink(missing_ok=True)
         head = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=self.folder, text=True, capture_output=True,
             check=False,
@@ -222,17 +211,16 @@ class Clone:
         if work.inputs:  # an older one may be here
             self.retried(*dvc, "pull", "--force", *work.inputs)
         self.retried(*dvc, "repro", "--pull", "--single-item", work.name)
-        entries = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+        entries = yaml.load(lock.read_text(encoding="utf-8"), LOADER)["stages"]
         self.refuse_other_inputs(work, entries[work.name])
         self.retried(*dvc, "push", "--run-cache", work.name)
         return entries[work.name]
 
     def refuse_other_inputs(self, work: Work, entry: Mapping[str, Any]) -> None:
         """Nothing false is pushed: the item ran with what the launcher says the others made."""
-        stages = (yaml.safe_load(work.lock) or {}).get("stages", {})
-        made = {out["path"]: out["md5"] for s in stages.values() for out in s.get("outs", ())}
+        made = inputs_of(work)
         for dep in entry.get("deps", ()):
-            if dep["path"] in work.inputs and dep["md5"] != made.get(dep["path"]):
+            if dep["path"] in made and dep["md5"] != made[dep["path"]]:
                 message = f"{dep['path']} is not as the launcher's dvc.lock has it"
                 print(message, file=self._printed, flush=True)
                 raise CommandError(message)
@@ -246,7 +234,7 @@ def work_in_clone(source: Source, work: Work, cores: int) -> Outcome:
         work: the item.
         cores: how many of this machine's processor cores it may use.
     """
-    with free_clone(clones_of(source)) as (folder, number, lock):
+    with free_clone(clones_of(source.address), source.commit, work.name) as (folder, number, lock):
         limit_to_share(number, cores)
         with (folder.parent / f"{number}.log").open("w+", encoding="utf-8") as printed:
             clone = Clone(folder, printed, lock.fileno())
@@ -257,11 +245,7 @@ def work_in_clone(source: Source, work: Work, cores: int) -> Outcome:
             except CommandError as error:
                 lost = isinstance(error, KilledError)
                 print(f"{'killed' if lost else 'failed'}: {error}", file=printed, flush=True)
+            if not lost:
+                finish(lock)
             printed.seek(0)
             return Outcome(entry, printed.read(), lost)
-
-
-def limit_to_share(number: int, cores: int) -> None:
-    """Let this process and those that it starts use only the cores of the clone of that number."""
-    there = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {there[(number * cores + k) % len(there)] for k in range(cores)})
