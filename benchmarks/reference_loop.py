@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from fisor.agents import Agent, Step
 from fisor.config.params import Params
 from fisor.critics import feasibility, losses, reward
 from fisor.data.transitions import Transitions
@@ -73,7 +74,14 @@ class Learner(NamedTuple):
 class ReferenceLoop:
     """The whole method, or one pair of critics alone, advanced by a Python loop."""
 
-    def __init__(self, params: Params, data: Transitions, pairs: tuple[str, ...], policy: bool):
+    def __init__(
+        self,
+        params: Params,
+        data: Transitions,
+        pairs: tuple[str, ...],
+        policy: bool,
+        seed: int = 0,
+    ) -> None:
         """Start the networks.
 
         Args:
@@ -81,9 +89,10 @@ class ReferenceLoop:
             data: in NumPy arrays, on the host.
             pairs: of `reward` and `feasibility`, the critics to train, in this order.
             policy: whether the policy is trained, too.
+            seed: of the networks' first values, of batches and of noise.
         """
         self._params, self._data, self._pairs, self._with_policy = params, data, pairs, policy
-        self._draw = np.random.default_rng(0)
+        self._draw = np.random.default_rng(seed)
         self._batch_size = params.policy_batch_size if policy else params.value_batch_size
         self._adam = optax.adam(params.learning_rate)
         schedule = optax.cosine_decay_schedule(params.learning_rate, 3 * params.training_steps)
@@ -94,8 +103,8 @@ class ReferenceLoop:
         self._score = Score(action_dim, *blocks)
         self._schedule = diffusion.schedule(params.T)
         self._step = jax.jit(self._joint_step)
-        self._key = jax.random.key(0)
-        self._learner = jax.jit(self._fresh)(jax.random.key(1))
+        self._key = jax.random.key(2 * seed)
+        self._learner = jax.jit(self._fresh)(jax.random.key(2 * seed + 1))
 
     def advance(self, steps: int) -> Any:
         """Take `steps` steps; returns the last one's losses."""
@@ -106,6 +115,33 @@ class ReferenceLoop:
             self._key, key = jax.random.split(self._key)
             self._learner, metrics = self._step(self._learner, batch, key)
         return metrics
+
+    def agent(self, N: int, sampler: str) -> Agent:
+        """The policy as it is now, acting by the paper's rule: of N candidates the lowest Q_h.
+
+        Args:
+            N: candidates.
+            sampler: by which they are drawn, a name in `fisor.policies.diffusion.SAMPLERS`.
+        """
+        q_h = self._learner.critics["feasibility"][2]
+        action_dim = self._data.actions.shape[-1]
+
+        def act(params: Any, memory: tuple[()], step: Step, key: Array) -> tuple[Array, tuple[()]]:
+            average, q_h = params
+            s = jnp.broadcast_to(step.observation, (N, *step.observation.shape))
+
+            def predict_noise(noisy: Array, time: Array) -> Any:
+                level = time[:, None].astype(jnp.float32)
+                return self._score.apply(average, s, noisy, level, training=False)
+
+            draw = diffusion.SAMPLERS[sampler]
+            actions = draw(self._schedule, predict_noise, key, (N, action_dim))
+            sa = jnp.concatenate([s, actions], axis=-1)
+            values: Any = jax.vmap(lambda one: self._value.apply(one, sa))(q_h)
+            return actions[values.max(0).argmin()], memory
+
+        stacked = jax.tree.map(lambda leaf: leaf[None], (self._learner.average, q_h))
+        return Agent(stacked, action_dim, tuple, act)
 
     def _fresh(self, key: Array) -> Learner:
         s, a = (jnp.zeros((1, x.shape[-1])) for x in (self._data.observations, self._data.actions))

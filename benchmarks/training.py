@@ -57,14 +57,21 @@ def random_transitions(observation_dim: int) -> Transitions:
     )
 
 
-def stage_training(stage: str, params: Params, data: Transitions, on_device: Any) -> Fitted:
-    """What a stage's training hands to the training loop."""
+def stage_training(stage: str, params: Any, data: Transitions, on_device: Any) -> Fitted:
+    """What a stage's training hands to the training loop; for the policy, with weights of 1.
+
+    Args:
+        stage: its name.
+        params: the stage's section, or params.yaml as a whole.
+        data: the dataset, for its sizes.
+        on_device: the dataset to learn from.
+    """
     if stage == "train_policy":
         return Fitted(
             regression.init(params, data),
-            regression.update(params, ACTION_DIM),
+            regression.update(params, data.actions.shape[-1]),
             regression.learned_from(on_device),
-            jnp.ones((params.seeds, ROWS)),
+            jnp.ones((params.seeds, data.rewards.shape[0])),
             batch_size=params.policy_batch_size,
         )
     if stage == "train_feasibility":

@@ -1,6 +1,7 @@
 """A training as the training loop is given it: its updates, run in chunks, and their products."""
 
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -69,23 +70,46 @@ def captured(
     return found, trained
 
 
-def advancing(given: Fitted, seeds: int, length: int) -> Callable[[], Any]:
-    """A function that goes on with a training by `length` updates, its data on the device."""
-    rows = jax.tree.leaves(given.data)[0].shape[0]
-    sizes = rows, given.batch_size, devices_for(seeds), given.window_steps
-    programs = Programs(given.init, given.update, *sizes)
-    tables = None
-    if given.row_weights is not None:
-        each = [alias_table(weights) for weights in given.row_weights]
-        tables = jax.tree.map(lambda *arrays: jnp.stack(arrays), *each)
-    keys, own, tables = programs.put((seed_keys(seeds), given.seed_data, tables), SEEDS)
-    data = programs.put(given.data, EVERYWHERE)
-    kept = {"states": programs.start(keys), "first": 0}
+class Training:
+    """A training as `fit` runs it, on the device, that goes on by as many updates as it is asked.
 
-    def advance() -> Any:
-        told = keys, tables, data, own, kept["first"]
-        kept["states"], metrics = programs.run(kept["states"], *told, length=length)
-        kept["first"] += length
+    Attributes:
+        states: stacked along `[seeds]`; an update donates them, so the next ones take their place.
+        updates: done so far.
+    """
+
+    def __init__(self, given: Fitted, keys: jax.Array) -> None:
+        """Start the seeds of these keys, each with the state that `fit` starts it with.
+
+        Args:
+            given: what `fit` is given.
+            keys: `[seeds]`, some of `fisor.training.fit.seed_keys`.
+        """
+        seeds, rows = keys.shape[0], jax.tree.leaves(given.data)[0].shape[0]
+        sizes = rows, given.batch_size, devices_for(seeds), given.window_steps
+        self._programs = Programs(given.init, given.update, *sizes)
+        both = tuple(jax.vmap(jax.random.split, out_axes=1)(keys))
+        init_keys, self._keys = self._programs.put(both, SEEDS)
+        self._data = self._programs.put(given.data, EVERYWHERE)
+        self.states, self.updates = self._programs.start(init_keys), 0
+        self.learn_from(given.seed_data, given.row_weights)
+
+    def learn_from(self, seed_data: Any = (), row_weights: np.ndarray | None = None) -> None:
+        """Use other data of each seed's own, and other weights to draw rows by, from now on."""
+        tables = None
+        if row_weights is not None:
+            each = [alias_table(weights) for weights in row_weights]
+            tables = jax.tree.map(lambda *arrays: jnp.stack(arrays), *each)
+        self._own, self._tables = self._programs.put((seed_data, tables), SEEDS)
+
+    def advance(self, length: int) -> Any:
+        """Go on by `length` updates in one program, compiled for each length; returns metrics."""
+        told = self._keys, self._tables, self._data, self._own, self.updates
+        self.states, metrics = self._programs.run(self.states, *told, length=length)
+        self.updates += length
         return metrics
 
-    return advance
+
+def advancing(given: Fitted, seeds: int, length: int) -> Callable[[], Any]:
+    """A function that goes on with a training by `length` updates, its data on the device."""
+    return partial(Training(given, seed_keys(seeds)).advance, length)
