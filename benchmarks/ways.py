@@ -144,8 +144,9 @@ def problem_of(task: str, folder: Path, episodes: int | None) -> Problem:
         episodes: of an evaluation; None: as many as the task has.
 
     Raises:
-        InputError: a file is missing or bad.
+        InputError: there is no such task, or a file is missing or bad.
     """
+    evaluation = layers.load(EvaluationStage, task, FISOR)
     transitions = folder / "transitions" / f"{task}.parquet"
     violations = folder / "labels" / task / "violations.parquet"
     for file in (transitions, violations):
@@ -154,7 +155,6 @@ def problem_of(task: str, folder: Path, episodes: int | None) -> Problem:
                 f"{file}: there is no such file; `dvc repro label` makes it for the tasks in `run` "
                 "of params.yaml, and --data names another folder"
             )
-    evaluation = layers.load(EvaluationStage, task, FISOR)
     changes: dict[str, Any] = {"record_observations": False}
     changes |= {} if episodes is None else {"episodes": episodes}
     data = load(transitions, violations, load_params().timeouts_are_terminal)

@@ -44,6 +44,7 @@ MIXES_RANKS = {
     "test_point_robot",
     "test_point_robot_truth",
     "test_point_robot_collection",
+    "test_time_to_quality",
 }
 
 
