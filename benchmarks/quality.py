@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import jax.monitoring
 import numpy as np
 
 from benchmarks.ways import Progress, Way
@@ -18,22 +19,43 @@ from fisor.evaluation.scores import evaluate
 Point = dict[str, Any]  # of a curve: `minutes`, `reward`, `cost`, ...
 
 
+compilations: list[float] = []  # seconds of each of XLA's in this process
+
+
+def _note(event: str, seconds: float, **_: Any) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        compilations.append(seconds)
+
+
+jax.monitoring.register_event_duration_secs_listener(_note)
+
+
 class Stopwatch:
-    """Seconds of what runs within `running`, and of nothing else."""
+    """Time of what runs within `running`, and of nothing else.
+
+    Attributes:
+        compiling_minutes: XLA's compilations among it, without the tracing before them.
+    """
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         """Stands at 0; `now` is a clock in seconds."""
         self._now, self._before, self._since = now, 0.0, 0.0
-        self._runs = False
+        self._runs, self.compiling_minutes = False, 0.0
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Runs for this block."""
+        compiled = len(compilations)
         self._since, self._runs = self._now(), True
         try:
             yield
         finally:
             self._before, self._runs = self._before + self._now() - self._since, False
+            self.compiling_minutes += sum(compilations[compiled:]) / 60
+
+    def read(self) -> dict[str, float]:
+        """What a point of a curve says of it."""
+        return {"minutes": self.minutes, "compiling_minutes": self.compiling_minutes}
 
     @property
     def minutes(self) -> float:
@@ -138,7 +160,7 @@ def curve(
         with watch.running():
             while way.steps < stop and watch.minutes < limit_minutes:
                 way.advance(min(round_steps, stop - way.steps), progress)
-        yield {"steps": way.steps, "minutes": watch.minutes, **score(way.agent())}
+        yield {"steps": way.steps, **watch.read(), **score(way.agent())}
         if watch.minutes >= limit_minutes:
             return
 

@@ -22,6 +22,7 @@ from benchmarks.quality import (
 from benchmarks.ways import Loop, Problem, Sizes, Stages, Way, params_of, problem_of, sizes_of
 from fisor.config.files import load_task
 from fisor.envs.suites import suite_of
+from fisor.errors import InputError
 
 QUICK, PAPER, LOOP = "quick", "paper", "loop"
 COST = 0.005  # 0.00 to two digits
@@ -41,7 +42,7 @@ def trained(problem: Problem, sizes: Sizes, seeds: list[int], name: str) -> Poin
             stages = Stages(problem, sizes, seeds)
             stages.take_turn(sizes.steps, bar.update)
         found = score(stages.agent(), problem.evaluation)
-    return {"steps": list(sizes.steps), "minutes": watch.minutes, **found}
+    return {"steps": list(sizes.steps), **watch.read(), **found}
 
 
 class TaskRun:
@@ -54,11 +55,18 @@ class TaskRun:
             task: a name in tasks.yaml.
             options: the command's.
             write: is called whenever `found` has changed.
+
+        Raises:
+            InputError: there is no such task, a file is missing or bad, or nothing tells the cost.
         """
         self._task, self._options, self._write = task, options, write
         self._problem = problem_of(task, options.data, options.episodes)
-        # Where the truth is known, some starts are infeasible, and cost 0 cannot be reached.
-        self.needs_cost = suite_of(load_task(task)).truth is not None
+        self._some_starts_are_infeasible = suite_of(load_task(task)).truth is not None
+        if self._some_starts_are_infeasible and options.reward and options.cost is None:
+            raise InputError(
+                f"{task}: no policy has cost 0.00, as some starts are truly infeasible, and with "
+                "--reward there is no long run to compare with: give --cost, too"
+            )
         self._quality = Quality(math.nan, math.nan)
         self.found: dict[str, Any] = {
             "rows": int(self._problem.episode.size),
@@ -69,29 +77,26 @@ class TaskRun:
 
     def choose_quality(self) -> None:
         """From the options, or from a long run."""
-        options, quality = self._options, self.found["quality"]
+        options, task, quality = self._options, self._task, self.found["quality"]
         if options.reward is None:
-            sizes = sizes_of(self._task, QUICK, overrides=True, seeds=options.long_run_seeds)
             seeds = list(range(options.long_run_seeds))
-            name = f"{self._task} long run"
-            long_run = trained(self._problem, sizes.times(options.long_run), seeds, name)
+            sizes = sizes_of(task, QUICK, overrides=True, seeds=len(seeds))
+            long_run = trained(
+                self._problem, sizes.times(options.long_run), seeds, f"{task} long run"
+            )
+            tqdm.write(f"{task} long run: {describe(long_run)}")
             quality["long_run"] = {"seeds": seeds, **long_run}
-            tqdm.write(f"{name}: {describe(long_run)}")
-            reward, (_, highest) = long_run["reward_interval"], long_run["cost_interval"]
-        else:
-            reward, highest = options.reward, COST
-        source = f"at most {COST}, 0.00 to two digits"
+        reward = options.reward or quality["long_run"]["reward_interval"]
         if options.cost is not None:
-            highest, source = options.cost, "as asked for"
-        elif not self.needs_cost:
-            highest = COST
-        else:
+            cost, source = options.cost, "as asked for"
+        elif self._some_starts_are_infeasible:
+            cost = max(COST, quality["long_run"]["cost_interval"][1])
             source = "upper end of the long run's interval: some starts are truly infeasible"
-        self._quality = Quality(reward[0], max(highest, COST if options.cost is None else 0.0))
-        quality |= {"reward_interval": list(reward), "cost_from": source}
-        quality |= self._quality._asdict()
-        bounds = f"reward at least {reward[0]:.3f}, cost at most {self._quality.cost_at_most:.3f}"
-        tqdm.write(f"{self._task}: good is {bounds}")
+        else:
+            cost, source = COST, "0.00 to two digits"
+        self._quality = Quality(reward[0], cost)
+        quality |= {"reward_interval": reward, "cost_from": source, **self._quality._asdict()}
+        tqdm.write(f"{task}: good is reward at least {reward[0]:.3f}, cost at most {cost:.3f}")
         self._write()
 
     def _add(self, way: str, point: Point) -> None:

@@ -97,6 +97,19 @@ def test_evaluation_does_not_count() -> None:
     assert done == [1, 2, 1, 2]
 
 
+def test_compilation_is_told_apart() -> None:
+    """What is compiled within counts, once, and not what is compiled outside."""
+    watch = Stopwatch()
+    with watch.running():
+        jax.jit(lambda x: x * 3.5 + 0.25)(1.0)
+    compiling = watch.compiling_minutes
+    assert 0 < compiling <= watch.minutes
+    jax.jit(lambda x: x * 4.5 + 0.75)(1.0)
+    with watch.running():
+        pass
+    assert watch.read() == {"minutes": watch.minutes, "compiling_minutes": compiling}
+
+
 # Of trainings -------------------------------------------------------------------------------------
 
 SMALL: dict[str, Any] = {
