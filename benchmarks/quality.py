@@ -22,9 +22,9 @@ Point = dict[str, Any]  # of a curve: `minutes`, `reward`, `cost`, ...
 compilations: list[float] = []  # seconds of each of XLA's in this process
 
 
-def _note(event: str, seconds: float, **_: Any) -> None:
+def _note(event: str, duration_secs: float, **_: str | int) -> None:
     if event == "/jax/core/compile/backend_compile_duration":
-        compilations.append(seconds)
+        compilations.append(duration_secs)
 
 
 jax.monitoring.register_event_duration_secs_listener(_note)
