@@ -11,15 +11,20 @@ import pytest
 from config_files import params_file, values_of
 from PIL import Image
 
-from benchmarks import time_to_quality
+from benchmarks import time_to_quality, ways
 from benchmarks.time_to_quality import main, read_options
 from fisor.config.yaml_files import read_yaml
 from fisor.data import parquet
 from fisor.errors import InputError
 
 EPISODES, STEPS = 6, 10
+# The same rates everywhere, and chunks of two steps: fewer programs to compile.
 TINY = {
     "training_steps": 4,
+    "learning_rate": 1e-3,
+    "cosine_decay": False,
+    "soft_update": 0.01,
+    "policy_dropout": 0.0,
     "value_batch_size": 8,
     "hidden_units": 8,
     "policy_batch_size": 8,
@@ -35,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     sizes = {name: values["sizes"][name] | TINY for name in ("paper", "quick")}
     params_file(tmp_path, sizes=sizes, seeds=2, N=2)
     tasks = {"PointRobot": values_of("tasks.yaml")["PointRobot"] | {"horizon_steps": 20}}
-    tasks["PointRobot"]["overrides"] = {"reward": {"training_steps": 6}}
+    tasks["PointRobot"]["overrides"] = {"reward": {"training_steps": 8}}
     (tmp_path / "tasks.yaml").write_text(json.dumps(tasks), encoding="utf-8")
     draw, rows = np.random.default_rng(0), EPISODES * STEPS
     last = np.tile(np.arange(STEPS) == STEPS - 1, EPISODES)
@@ -79,31 +84,33 @@ def test_a_tiny_run_writes_everything(
         real(path, results)
 
     real = time_to_quality.draw
+    monkeypatch.setattr(ways, "CHUNKS", dict.fromkeys(ways.CHUNKS, 2))
     monkeypatch.setattr(time_to_quality, "draw", draw)
     given = "PointRobot --episodes 3 --round-steps 2 --shares 1 0.5 --long-run 2 --results out"
     main([*given.split(), "--limit-minutes", "60"])
     results = json.loads(Path("out/PointRobot.json").read_text(encoding="utf-8"))
     found = results["tasks"]["PointRobot"]
     assert (found["rows"], found["episodes"]) == (EPISODES * STEPS, 3)
-    quality, ways = found["quality"], found["ways"]
+    quality, of_ways = found["quality"], found["ways"]
     long_run = quality["long_run"]
-    assert (long_run["seeds"], long_run["steps"]) == ([0, 1], [8, 12, 8])
+    assert (long_run["seeds"], long_run["steps"]) == ([0, 1], [8, 16, 8])
     assert len(long_run["reward_of_seeds"]) == 2
     assert quality["reward_at_least"] == long_run["reward_interval"][0] <= long_run["reward"]
     assert quality["cost_at_most"] == max(0.005, long_run["cost_interval"][1])
 
-    assert [point["steps"] for point in ways["quick"]["points"]] == [[2, 3, 2], [4, 6, 4]]
+    assert [point["steps"] for point in of_ways["quick"]["points"]] == [[2, 4, 2], [4, 8, 4]]
     for way in ("paper", "loop"):
-        steps = [point["steps"] for point in ways[way]["points"]]
-        good = [point["reached"] for point in ways[way]["points"]]
+        steps = [point["steps"] for point in of_ways[way]["points"]]
+        good = [point["reached"] for point in of_ways[way]["points"]]
         assert steps == [2, 4][: len(steps)]
         assert good == [False] * (len(good) - 1) + [good[-1]]
         assert len(steps) == 2 or good == [True]
-    assert ways["paper"]["sizes"]["reward"]["training_steps"] == 4  # without the task's overrides
-    for entry in ways.values():
+    # Without the task's overrides.
+    assert of_ways["paper"]["sizes"]["reward"]["training_steps"] == 4
+    for entry in of_ways.values():
         assert all(map(finite, entry["points"]))
         assert all(point["minutes"] > 0 for point in entry["points"])
-    counts = {way: len(entry["points"]) for way, entry in ways.items()}
+    counts = {way: len(entry["points"]) for way, entry in of_ways.items()}
     names = list(counts)
     assert names == ["quick", "paper", "loop"]
     assert written == [{way: counts[way] for way in names[: n + 1]} for n in range(3)]
@@ -113,7 +120,7 @@ def test_a_tiny_run_writes_everything(
         picture.load()
         assert picture.width > 1000
     printed = capsys.readouterr().out
-    for way in ways:
+    for way in of_ways:
         assert f"| PointRobot | {way} |" in printed
 
 
