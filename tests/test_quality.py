@@ -141,6 +141,7 @@ def problem(random_transitions: Callable[..., Transitions]) -> Problem:
     )
 
 
+@pytest.mark.slow
 def test_the_stages_are_the_pipelines(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seed 1 alone gets what `fit` gives it among two, stage after stage as the pipeline does."""
     monkeypatch.setattr(ways, "CHUNKS", dict.fromkeys(ways.CHUNKS, 4))

@@ -69,6 +69,7 @@ def finite(point: dict[str, Any]) -> bool:
     return all(math.isfinite(point[name]) for name in ("minutes", "reward", "cost"))
 
 
+@pytest.mark.slow
 def test_a_tiny_run_writes_everything(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
