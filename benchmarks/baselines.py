@@ -26,7 +26,7 @@ HORIZON_STEPS, COST_LIMIT = 1000, 10.0
 BOUNDS = {"CPQ": 2.0, "BCQ-Lag": 2.0, "COptiDICE": 2.0}  # times their products
 OPERATIONS_ON_CPU, OPERATIONS_ON_GPU = (
     2e10,
-    1e13,
+    2e12,
 )  # of products in a timing: some tenths of a second
 MOST_UPDATES = 3000  # in a timing
 
