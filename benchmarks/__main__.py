@@ -10,7 +10,7 @@ import argparse
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,38 +135,46 @@ def main() -> None:
     parts = options.parts or PARTS[:3]
     params, started = load_params(), time.perf_counter()
     dims, rounds = options.observation_dims, options.rounds
-    measured: dict[str, Callable[[], dict[str, Any]]] = {
-        "training": lambda: {
-            "training": training.measure(params, dims, options.seeds, rounds, options.full)
-        },
-        "baselines": lambda: {
-            "baselines": baselines.measure(params, dims[:2], options.baselines, rounds)
-        },
-        "acting_baselines": lambda: {
-            "acting_baselines": acting_baselines.measure(params, dims[0], options.baselines, rounds)
-        },
-        "acting": lambda: {"acting": acting.measure(params, dims[0], rounds)},
-        "loading": lambda: {
-            "loading": loading.measure(dims[0], rounds),
-            "checkpoint": loading.measure_checkpoint(params, dims[0], rounds),
-        },
-        "repro": lambda: {"repro": repro.measure()},
-    }
+    one_dim, methods = dims[0], options.baselines
+
+    def growing(part: str, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The part with each further row."""
+        so_far: list[dict[str, Any]] = []
+        for row in rows:
+            so_far.append(row)
+            yield {part: so_far}
+
+    def measured(part: str) -> Iterable[dict[str, Any]]:
+        """What is known of a part; a longer one is given again with each row."""
+        match part:
+            case "training":
+                return [{part: training.measure(params, dims, options.seeds, rounds, options.full)}]
+            case "baselines":
+                return growing(part, baselines.measure(params, dims[:2], methods, rounds))
+            case "acting_baselines":
+                return growing(part, acting_baselines.measure(params, one_dim, methods, rounds))
+            case "acting":
+                return growing(part, acting.measure(params, one_dim, rounds))
+            case "loading":
+                checkpoint = loading.measure_checkpoint(params, one_dim, rounds)
+                return [{part: loading.measure(one_dim, rounds), "checkpoint": checkpoint}]
+        return [{part: repro.measure()}]
+
     results = circumstances() | {"rounds": rounds}
     name = re.sub(r"[^a-z0-9]+", "-", results["hardware"].lower()).strip("-")
     path = options.results / f"{name}.json"
     options.results.mkdir(parents=True, exist_ok=True)
     print(f"{results['hardware']}; load average {results['load_average']}", flush=True)
-    for part, measure in measured.items():
+    for part in PARTS:
         if part not in parts:
             continue
-        found = measure()
+        for found in measured(part):
+            results |= found
+            results["load_average_at_the_end"] = circumstances()["load_average"]
+            results["minutes"] = (time.perf_counter() - started) / 60
+            # At once: a run that is cut off keeps what it has measured.
+            path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         show(found)
-        results |= found
-        results["load_average_at_the_end"] = circumstances()["load_average"]
-        results["minutes"] = (time.perf_counter() - started) / 60
-        # After each part: a run that is cut off keeps what it has measured.
-        path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(f"\n{results['minutes']:.1f} minutes; written to {path}")
 
 

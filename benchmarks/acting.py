@@ -4,6 +4,7 @@ The sampled one acts from float32 and from bfloat16 operands.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -52,8 +53,11 @@ def in_one_pass(
     return networks._replace(score=network), of_seed._replace(score=score)
 
 
-def measure(params: Params, observation_dim: int, rounds: int) -> list[dict[str, Any]]:
-    """Milliseconds of a call and observations a second, for some batches; each call is awaited."""
+def measure(params: Params, observation_dim: int, rounds: int) -> Iterator[dict[str, Any]]:
+    """Milliseconds of a call and observations per second, for some batches; each call is awaited.
+
+    The policies take turns, one batch size after another.
+    """
     networks, stacked = fresh_policy(params, observation_dim, ACTION_DIM)
     of_seed = jax.tree.map(lambda leaf: leaf[0], stacked)
     kept = of_seed._replace(score=rounded(of_seed.score, "bfloat16"))
@@ -78,16 +82,14 @@ def measure(params: Params, observation_dim: int, rounds: int) -> list[dict[str,
 
         return every_call, calls[batch]
 
-    cases = {f"{policy} {batch}": (policy, batch) for policy in policies for batch in BATCHES}
-    timings = in_turns({name: work(*case) for name, case in cases.items()}, rounds)
-    return [
-        {
-            "policy": policy,
-            "batch": batch,
-            "candidates": params.N,
-            "observation_dim": observation_dim,
-            "milliseconds": 1e3 * timings[name].best,
-            "observations_per_second": batch / timings[name].best,
-        }
-        for name, (policy, batch) in cases.items()
-    ]
+    for batch in BATCHES:
+        works = {policy: work(policy, batch) for policy in policies}
+        for policy, timing in in_turns(works, rounds).items():
+            yield {
+                "policy": policy,
+                "batch": batch,
+                "candidates": params.N,
+                "observation_dim": observation_dim,
+                "milliseconds": 1e3 * timing.best,
+                "observations_per_second": batch / timing.best,
+            }

@@ -6,13 +6,13 @@ without a line here. Beside them, FISOR's three stages.
 
 import dataclasses
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from benchmarks.measuring import in_turns, ratio
+from benchmarks.measuring import Timing, in_turns, ratio
 from benchmarks.products import work
 from benchmarks.training import ROWS, STAGES, random_transitions, stage_training
 from benchmarks.updates import Fitted, advancing, captured
@@ -24,11 +24,9 @@ from fisor.methods import FISOR, method_module
 
 HORIZON_STEPS, COST_LIMIT = 1000, 10.0
 BOUNDS = {"CPQ": 2.0, "BCQ-Lag": 2.0, "COptiDICE": 2.0}  # times their products
-OPERATIONS_ON_CPU, OPERATIONS_ON_GPU = (
-    2e10,
-    2e12,
-)  # of products in a timing: some tenths of a second
+OPERATIONS_ON_CPU, OPERATIONS_ON_GPU = 2e10, 2e12  # of products in a timing: tenths of a second
 MOST_UPDATES = 3000  # in a timing
+PRODUCTS = "products"
 
 
 def random_problem(observation_dim: int) -> tuple[Transitions, Problem]:
@@ -59,8 +57,10 @@ def trainings(
 
 def measure(
     params: Params, observation_dims: Sequence[int], methods: Sequence[str], rounds: int
-) -> list[dict[str, Any]]:
-    """A row for each training and size.
+) -> Iterator[dict[str, Any]]:
+    """A row for each training and size, as soon as it is measured.
+
+    A GPU gets no row's products: their many programs, compiled one by one, take minutes there.
 
     Args:
         params: params.yaml's.
@@ -71,33 +71,33 @@ def measure(
     params = dataclasses.replace(params, seeds=1)
     on_cpu = jax.devices()[0].platform == "cpu"
     operations_in_a_timing = OPERATIONS_ON_CPU if on_cpu else OPERATIONS_ON_GPU
-    rows = []
     for dim in observation_dims:
-        works: dict[str, Any] = {}
-        facts: dict[str, dict[str, Any]] = {}
         for name, method, given in trainings(params, methods, *random_problem(dim)):
             products = given.products()
             operations = sum(product.operations for product in products)
             length = int(min(MOST_UPDATES, max(1, operations_in_a_timing / operations)))
-            works[name] = advancing(given, 1, length), length
-            works[f"products of {name}"] = work(products, length), length
-            facts[name] = {
+            works: dict[str, Any] = {name: (advancing(given, 1, length), length)}
+            if on_cpu:
+                works[PRODUCTS] = work(products, length), length
+            timings = in_turns(works, rounds)
+            yield {
                 "training": name,
                 "observation_dim": dim,
                 "batch_size": given.batch_size,
                 "products": sum(product.times for product in products),
                 "gigaoperations": operations / 1e9,
+                "milliseconds": 1e3 * timings[name].best,
+                **against_products(timings, name),
                 "bound": BOUNDS.get(method),
             }
-        timings = in_turns(works, rounds)
-        for name, fact in facts.items():
-            ours, least = timings[name], timings[f"products of {name}"]
-            fact |= {
-                "milliseconds": 1e3 * ours.best,
-                "products_milliseconds": 1e3 * least.best,
-                "times_its_products": ratio(ours, least),
-            }
-            rows.append(fact)
-        del works
-        gc.collect()
-    return rows
+            del works
+            gc.collect()
+
+
+def against_products(timings: Mapping[str, Timing], name: str) -> dict[str, float | None]:
+    """Milliseconds of a work's products, and how many times theirs it takes; None if not timed."""
+    products = timings.get(PRODUCTS)
+    return {
+        "products_milliseconds": products and 1e3 * products.best,
+        "times_its_products": products and ratio(timings[name], products),
+    }
