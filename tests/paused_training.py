@@ -4,7 +4,7 @@ from pathlib import Path
 
 import transition_files
 import yaml
-from project import ROOT, SMALL_TASK, checked, edit_yaml
+from project import ROOT, SMALL_TASK, commit, edit_yaml, make_repository
 
 STEPS = 8
 GOING_ON = "train_reward PointRobot: going on from update 4"
@@ -52,12 +52,8 @@ def paused_training(folder: Path) -> Path:
     edit_yaml(project / "tasks.yaml", {"PointRobot": {"overrides": {"reward": reward}}})
     stage = {"cmd": "python train.py", "deps": ["Toy.parquet"], "outs": ["reward", "log"]}
     (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": stage}}))
-    checked(project, "git", "init", "--quiet", "--initial-branch", "main")
-    for key, value in {"user.name": "Tester", "user.email": "tester@example.org"}.items():
-        checked(project, "git", "config", key, value)
-    checked(project, "dvc", "init", "--quiet")
-    checked(project, "git", "add", "--all")
-    checked(project, "git", "commit", "--quiet", "--message", "A training")
+    make_repository(project)
+    commit(project, "A training")
     return project
 
 

@@ -65,6 +65,20 @@ def checked(folder: Path, *command: str) -> str:
     return result.stdout + result.stderr
 
 
+def make_repository(folder: Path) -> None:
+    """Make a folder a Git and DVC repository, with a user who can commit."""
+    checked(folder, "git", "init", "--quiet", "--initial-branch", "main")
+    checked(folder, "git", "config", "user.email", "tests@example.com")
+    checked(folder, "git", "config", "user.name", "tests")
+    checked(folder, "dvc", "init", "--quiet")
+
+
+def commit(folder: Path, message: str) -> None:
+    """Commit all that is there."""
+    checked(folder, "git", "add", "--all")
+    checked(folder, "git", "commit", "--quiet", "--message", message)
+
+
 def edit_yaml(path: Path, change: dict) -> None:
     """Lay `change` over a YAML file, key by key."""
 
@@ -102,12 +116,8 @@ def small_copy(folder: Path) -> Path:
     shutil.copytree(ROOT / "benchmarks/results", folder / "benchmarks/results")
     edit_yaml(folder / "params.yaml", SMALL_PARAMS)
     edit_yaml(folder / "tasks.yaml", {"PointRobot": SMALL_TASK})
-    checked(folder, "git", "init", "--quiet")
-    checked(folder, "git", "config", "user.email", "tests@example.com")
-    checked(folder, "git", "config", "user.name", "tests")
-    checked(folder, "dvc", "init", "--quiet")
-    checked(folder, "git", "add", "--all")
-    checked(folder, "git", "commit", "--quiet", "--message", "Small copy")
+    make_repository(folder)
+    commit(folder, "Small copy")
     return folder
 
 
@@ -124,8 +134,7 @@ def first_run(shared: Path) -> Path:
             # Named after the process: where one fails, the next one tells why, too.
             made = small_copy(shared / f"first_run.{os.getpid()}")
             checked(made, "dvc", "repro")
-            checked(made, "git", "add", "--all")
-            checked(made, "git", "commit", "--quiet", "--message", "First run")
+            commit(made, "First run")
             made.rename(folder)
     return folder
 

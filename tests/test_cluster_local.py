@@ -85,7 +85,7 @@ def test_a_launcher_that_was_killed_goes_on(tmp_path: Path, number: int) -> None
 
     Terminated, it stops them: they run again, and only they.
     """
-    project = tiny_pipeline(tmp_path, seconds=3)
+    project = tiny_pipeline(tmp_path, seconds=8)  # longer than a busy machine starts both
     first = subprocess.Popen([*COMMAND, "--workers", "2"], cwd=project, stderr=subprocess.PIPE)
     wait_for(project, "part@b")
     os.kill(first.pid, number)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import yaml
 from playwright.sync_api import Page
-from project import checked
+from project import checked, commit, make_repository
 
 from fisor.compare import comparison
 from fisor.compare.revision import Revision, resolve
@@ -60,14 +60,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two commits and an experiment of a task without a plane; nothing of it was trained."""
     folder = tmp_path_factory.mktemp("compared")
     (folder / "reports/curves/BallRun").mkdir(parents=True)
-    checked(folder, "git", "init", "--quiet")
-    checked(folder, "git", "config", "user.email", "tests@example.com")
-    checked(folder, "git", "config", "user.name", "tests")
-    checked(folder, "dvc", "init", "--quiet")
+    make_repository(folder)
     for tau, reward in ((0.9, 0.5), (0.8, 0.25)):
         write(folder, tau, reward)
-        checked(folder, "git", "add", "--all")
-        checked(folder, "git", "commit", "--quiet", "--message", f"tau {tau}")
+        commit(folder, f"tau {tau}")
     head = checked(folder, "git", "rev-parse", "HEAD").strip()
     name = f"refs/exps/{head[:2]}/{head[2:]}/tau=0.8"
     checked(folder, "git", "update-ref", name, head)

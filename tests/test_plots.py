@@ -10,7 +10,7 @@ import pytest
 import yaml
 from browser import offline_browser
 from playwright.sync_api import Page, expect
-from project import ROOT, checked
+from project import ROOT, checked, commit, make_repository
 
 CURVES = {"HEAD": "update,mean\n0,1\n1000,0.5\n", "workspace": "update,mean\n0,1\n1000,0.2\n"}
 
@@ -20,17 +20,13 @@ def plots(tmp_path: Path) -> Path:
     """A page of `dvc plots diff`: one curve of two revisions, under the project's DVC settings."""
     folder = tmp_path / "project"
     folder.mkdir()
-    checked(folder, "git", "init", "--quiet")
-    checked(folder, "git", "config", "user.email", "tests@example.com")
-    checked(folder, "git", "config", "user.name", "tests")
-    checked(folder, "dvc", "init", "--quiet")
+    make_repository(folder)
     shutil.copy(ROOT / ".dvc/config", folder / ".dvc/config")
     shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
     plotted = {"plots": [{"curve.csv": {"x": "update", "y": "mean"}}]}
     (folder / "dvc.yaml").write_text(yaml.safe_dump(plotted))
     (folder / "curve.csv").write_text(CURVES["HEAD"])
-    checked(folder, "git", "add", "--all")
-    checked(folder, "git", "commit", "--quiet", "--message", "A curve")
+    commit(folder, "A curve")
     (folder / "curve.csv").write_text(CURVES["workspace"])
     checked(folder, "dvc", "plots", "diff", "HEAD", "workspace")
     return folder / "dvc_plots/index.html"

@@ -1,36 +1,31 @@
 """Acting, and loading a policy."""
 
 import dataclasses
-import json
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 import pytest
-from drawn_critics import of_seed, unlike_critic, unlike_critics
+from drawn_critics import of_seed, unlike_critics
 from drawn_policies import nearly_the_noise
-from oracles import drawn_params, mlp, twins
+from oracles import mlp, twins
+from saved_policies import BY_EIGHT, CANDIDATES, SEEDS, saved_policy, score_networks
 
 import fisor
-from fisor.agents import ACTING, TRAINED, Step, load_agent, load_policy, write_acting
+from fisor.agents import TRAINED, Step, load_agent, load_policy
 from fisor.config.acting import Acting
 from fisor.config.params import Params
 from fisor.critics.trained import TrainedCritic
 from fisor.data.transitions import Transitions
-from fisor.errors import InputError
 from fisor.nn import checkpoint
 from fisor.nn.networks import forward
-from fisor.policies import agent, diffusion, regression, stored
+from fisor.policies import agent, diffusion, stored
 from fisor.policies.regression import PolicyState
 from fisor.policies.stored import PolicyNetworks, PolicyParams
 
-SEEDS, CANDIDATES, ROWS = 2, 8, 30
-RULE = {"acting_rule": "lowest_violation", "margin": 0.0, "proposals": 0}
-BY_EIGHT = {"N": CANDIDATES, "sampler": "ddpm", "acting_precision": "float32", **RULE}
+ROWS = 30
 ACTING_BY_EIGHT = Acting(**BY_EIGHT)
 
 
@@ -55,9 +50,7 @@ def both_critics(
 @pytest.fixture(scope="module")
 def states(params: Params, data: Transitions) -> PolicyState:
     """Score networks of two seeds; the latest weights differ from the averaged ones."""
-    fresh = regression.init(params, data)
-    score, average = (drawn_params(lambda key: fresh(key).score, n, SEEDS) for n in (3, 4))
-    return PolicyState(score, average, optimiser=None)
+    return score_networks(params, data)
 
 
 @pytest.fixture(scope="module")
@@ -69,24 +62,13 @@ def folder(
     both_critics: tuple[TrainedCritic, TrainedCritic],
 ) -> Path:
     """A saved policy of two seeds."""
-    folder = tmp_path_factory.mktemp("policy")
-    (folder / TRAINED).mkdir()
-    config = regression.checkpoint_config(params, data) | {"agent": "FISOR"}
-    stored.save(folder / TRAINED, states.score_average, *both_critics, config)
-    write_acting(folder / ACTING, BY_EIGHT)
-    return folder
+    return saved_policy(tmp_path_factory.mktemp("policy"), params, data, states, both_critics)
 
 
 @pytest.fixture(scope="module")
 def loaded(folder: Path) -> tuple[PolicyNetworks, PolicyParams]:
     """The policy's networks and its parameters of both seeds."""
     return stored.load(folder / TRAINED, checkpoint.load_config(folder / TRAINED))
-
-
-@pytest.fixture
-def copied(folder: Path, tmp_path: Path) -> Path:
-    """The same in a folder of its own, to be damaged."""
-    return Path(shutil.copytree(folder, tmp_path / "policy"))
 
 
 @pytest.fixture(scope="module")
@@ -217,31 +199,6 @@ def test_the_averaged_network_acts(stacked: PolicyParams, states: PolicyState) -
     jax.tree.map(np.testing.assert_array_equal, stacked.score, states.score_average)
 
 
-@pytest.mark.parametrize("seed", [-1, SEEDS])
-def test_a_seed_that_was_not_trained_is_refused(folder: Path, seed: int) -> None:
-    """The message says which seeds there are."""
-    with pytest.raises(ValueError, match=f"seed must be 0 to 1 in .*, not {seed}"):
-        load_policy(folder, seed=seed)
-
-
-@pytest.mark.parametrize(
-    ("acting", "message"),
-    [
-        ({"N": 0}, "N must be at least 1, not 0"),
-        ({"N": -3}, "N must be at least 1, not -3"),
-        ({"margin": -0.1}, "margin must be at least 0, not -0.1"),
-        ({"proposals": -1}, "proposals must be at least 0, not -1"),
-        ({"acting_rule": "best"}, "acting_rule must be one of lowest_violation, best_feasible"),
-        ({"sampler": "euler"}, "sampler must be one of ddpm, dpm_solver_1, not euler"),
-        ({"N": float("nan")}, "N must be at least 1, not nan"),
-        ({"acting_precision": "float16"}, "acting_precision must be one of float32, tensorfloat32"),
-    ],
-)
-def test_acting_out_of_range_is_refused(folder: Path, acting: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        load_policy(folder, **acting)
-
-
 def test_a_policy_acts_as_it_was_evaluated(folder: Path, data: Transitions) -> None:
     """Without a word, by the acting parameters beside it: as its agent by those, seed and row.
 
@@ -270,44 +227,3 @@ def test_a_policy_acts_from_bfloat16_operands(folder: Path, data: Transitions) -
     assert 0 < np.abs(near - exact).mean() < 0.05
     q_h, same = (policy.feasible_action_value(data.observations, exact) for policy in policies)
     np.testing.assert_array_equal(q_h, same)
-
-
-def test_a_policy_that_was_not_evaluated_asks_how_to_act(copied: Path, data: Transitions) -> None:
-    """Without acting.json the parameters must be given; then it acts."""
-    (copied / ACTING).unlink()
-    with pytest.raises(ValueError, match="acting parameter N is missing; FISOR has: N, sampler"):
-        load_policy(copied)
-    actions = load_policy(copied, **BY_EIGHT).act(data.observations, jax.random.key(0))
-    assert actions.shape == (ROWS, 2)
-
-
-def test_an_unknown_acting_parameter_is_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match="acting parameter M is unknown; FISOR has: N, sampler"):
-        load_policy(folder, M=3)
-
-
-def test_an_unknown_method_is_refused(copied: Path) -> None:
-    """A folder of a method that this program does not have: the message lists those it has."""
-    config = checkpoint.load_config(copied / TRAINED) | {"agent": "Nope"}
-    (copied / TRAINED / checkpoint.CONFIG).write_text(json.dumps(config))
-    with pytest.raises(InputError, match="there is no method `Nope`; there are: FISOR, BC"):
-        load_policy(copied)
-
-
-@pytest.mark.parametrize("critic", ["feasibility", "reward"])
-def test_a_policy_without_its_critics_is_refused(copied: Path, critic: str) -> None:
-    """Without a critic's folder a policy cannot choose: the missing file is named."""
-    shutil.rmtree(copied / TRAINED / critic)
-    with pytest.raises(InputError, match=rf"{critic}/config\.json: cannot be read"):
-        load_policy(copied)
-
-
-def test_a_policy_with_another_seeds_critic_is_refused(
-    copied: Path, tmp_path: Path, params: Params, data: Transitions
-) -> None:
-    """A critic of one seed beside score networks of two: refused, not read past its end."""
-    fewer = dataclasses.replace(params, seeds=1)
-    shutil.rmtree(copied / TRAINED / "feasibility")
-    unlike_critic(copied / TRAINED / "feasibility", fewer, data, seed=1)
-    with pytest.raises(InputError, match="seeds"):
-        load_policy(copied, seed=1)

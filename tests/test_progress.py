@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from project import ROOT, checked, run
+from project import ROOT, make_repository, run
 
 from fisor import progress
 
@@ -50,8 +50,7 @@ def project(tmp_path: Path) -> Path:
     for task in TASKS:
         (tmp_path / f"data.{task}").write_text(task)
     (tmp_path / "source").write_text("1")
-    checked(tmp_path, "git", "init", "--quiet")
-    checked(tmp_path, "dvc", "init", "--quiet")
+    make_repository(tmp_path)
     shutil.copytree(
         ROOT / "fisor", tmp_path / "fisor", ignore=shutil.ignore_patterns("__pycache__")
     )

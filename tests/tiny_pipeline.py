@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from project import checked
+from project import checked, commit, make_repository
 
 RAN, FAILING = "ran.txt", "failing.txt"  # in the folder around the project
 
@@ -59,13 +59,9 @@ def tiny_pipeline(folder: Path, letters: str = "ab", seconds: float = 0) -> Path
     (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
     (project / "params.yaml").write_text(yaml.safe_dump({"letters": list(letters)}))
     (project / "source.txt").write_text("source\n")
-    checked(project, "git", "init", "--quiet", "--initial-branch", "main")
-    for key, value in {"user.name": "Tester", "user.email": "tester@example.org"}.items():
-        checked(project, "git", "config", key, value)
-    checked(project, "dvc", "init", "--quiet")
+    make_repository(project)
     checked(project, "dvc", "config", "core.autostage", "true")
-    checked(project, "git", "add", "--all")
-    checked(project, "git", "commit", "--quiet", "--message", "A pipeline")
+    commit(project, "A pipeline")
     return project
 
 
