@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from fisor.code import closure, code_hash, distributions
+from fisor.collect import parts
 from fisor.config import files
 from fisor.envs import suites
 from fisor.errors import InputError
@@ -29,6 +30,7 @@ STAGES = (
 def main(lock: str, out: str) -> None:
     """Check params.yaml and tasks.yaml; write STAGE.json, and evaluate/FISOR.json."""
     params = files.check(BASELINE_SCHEMAS)
+    parts.refuse_odd(params.acquire_parts)
     for name in params.run:
         suites.refuse_unknown(files.load_task(name).suite, f"tasks.yaml: `{name}.suite`")
     for stage in STAGES:

@@ -35,7 +35,7 @@ def results_of(folder: Path, task: Task, methods: dict[str, pl.DataFrame | None]
         if rows is not None:
             rows.write_parquet(rollouts[method])
     nowhere = folder / "nowhere"
-    return Results(task, nowhere, nowhere, nowhere, nowhere, rollouts, {}, nowhere)
+    return Results(task, nowhere, nowhere, nowhere, nowhere, rollouts, {}, [nowhere])
 
 
 def scored_tasks(folder: Path) -> list[Scored]:

@@ -77,7 +77,7 @@ def recorded(folder: Path, methods: list[str]) -> Results:
         pl.DataFrame({"seed": [0]}).write_parquet(path)
     nowhere = folder / "nowhere"
     return Results(
-        task_of("BallRun"), nowhere, nowhere, nowhere, nowhere, rollouts, folders, nowhere
+        task_of("BallRun"), nowhere, nowhere, nowhere, nowhere, rollouts, folders, [nowhere]
     )
 
 

@@ -55,10 +55,6 @@ class Sweep:
         """Nothing is carried from one roll-out to the next."""
         return {}
 
-    def begin(self, state: dict[str, Any], done: float) -> dict[str, Any]:
-        """Nothing changes with the share `done` of the budget."""
-        return state
-
     def jobs(self, state: dict[str, Any], iteration: int) -> list[Job]:
         """An episode for each of the roll-out's drivers."""
         generator = np.random.default_rng((self._seed, iteration))
@@ -71,7 +67,7 @@ class Sweep:
         ]
 
     def learn(
-        self, state: dict[str, Any], iteration: int, done: float, streams: list[Trajectory]
+        self, state: dict[str, Any], iteration: int, steps: int, streams: list[Trajectory]
     ) -> dict[str, Any]:
         """Nothing is learned."""
         return state

@@ -7,7 +7,9 @@ from its last roll-out, and gives the same bytes as one that was not interrupted
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,11 +19,10 @@ from tqdm import tqdm
 from fisor.code import closure_hash
 from fisor.collect import driving, learner, thinning
 from fisor.collect.episodes import Job, Trajectory, sizes
+from fisor.collect.parts import LEARNERS
 from fisor.config.data import AcquireStage
-from fisor.data.coverage import coverage
 from fisor.envs.pool import SimulatorPool, cores
 from fisor.envs.suites import suite_of
-from fisor.errors import InputError
 from fisor.nn import checkpoint
 from fisor.outputs import atomic_directory
 
@@ -34,32 +35,14 @@ class Explorer(Protocol):
     def init(self) -> Any:
         """The state before the first roll-out."""
 
-    def begin(self, state: Any, done: float) -> Any:
-        """The state for the next roll-out, when the share `done` of the budget of steps is used."""
-
     def jobs(self, state: Any, iteration: int) -> list[Job]:
         """The episodes of a roll-out."""
 
-    def learn(self, state: Any, iteration: int, done: float, streams: list[Trajectory]) -> Any:
-        """The state after it."""
+    def learn(self, state: Any, iteration: int, steps: int, streams: list[Trajectory]) -> Any:
+        """The state after it; `steps` were done before it."""
 
 
-def _explorer(task: AcquireStage, observation_dim: int, action_dim: int) -> Explorer:
-    assert task.acquire.seed is not None
-    assert task.acquire.highest_cost is not None
-    if suite_of(task).behaviour == "driver":
-        return driving.Sweep(task.acquire.seed)
-    return learner.Learner(
-        observation_dim,
-        action_dim,
-        horizon_steps=task.horizon_steps,
-        highest_cost=task.acquire.highest_cost,
-        discount=task.acquire.discount,
-        seed=task.acquire.seed,
-    )
-
-
-def collect(task: AcquireStage, folder: str | Path) -> dict[str, np.ndarray]:
+def collect(task: AcquireStage, folder: Path) -> dict[str, np.ndarray]:
     """Explore for the task's number of steps, and thin out what was seen.
 
     Args:
@@ -74,63 +57,100 @@ def collect(task: AcquireStage, folder: str | Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: the simulator cannot be used, or no episode is within the task's bounds.
     """
-    folder = Path(folder)
-    assert task.acquire.episodes is not None
+    folders = {number: folder / str(number) for number in _explorers(task)}
+    _explore(task, folders)
+    return thinning.thinned(task, [piece for own in folders.values() for piece in _pieces(own)])
+
+
+def collect_by_learner(task: AcquireStage, number: int, folder: Path) -> dict[str, np.ndarray]:
+    """All episodes of one of the task's learners, with the arrays of `thinning.Piece`.
+
+    Args:
+        task: as for `collect`.
+        number: which learner.
+        folder: as for `collect`.
+
+    Raises:
+        InputError: the simulator cannot be used.
+    """
+    _explore(task, {number: folder})
+    arrays: dict[str, list[np.ndarray]] = {}
+    for opened in _pieces(folder):
+        with opened() as piece:
+            for name, values in piece.items():
+                arrays.setdefault(name, []).append(values)
+    return {name: np.concatenate(values) for name, values in arrays.items()}
+
+
+def _explorers(task: AcquireStage) -> tuple[int, ...]:
+    return LEARNERS if suite_of(task).behaviour == "learners" else (0,)
+
+
+def _explorer(
+    task: AcquireStage, number: int, share_steps: int, observation_dim: int, action_dim: int
+) -> Explorer:
+    assert task.acquire.seed is not None
     assert task.acquire.highest_cost is not None
-    explore(task, folder)
-    returns, costs = _episodes_seen(folder)
-    kept = thinning.select(
-        costs,
-        returns,
+    if suite_of(task).behaviour == "driver":
+        return driving.Sweep(task.acquire.seed)
+    return learner.Learner(
+        observation_dim,
+        action_dim,
+        schedule=number,
+        share_steps=share_steps,
+        horizon_steps=task.horizon_steps,
         highest_cost=task.acquire.highest_cost,
-        lowest_return=task.reference_returns[0],
-        episodes=task.acquire.episodes,
-        generator=np.random.default_rng(task.acquire.seed),
+        discount=task.acquire.discount,
+        seed=task.acquire.seed,
     )
-    if kept.size == 0:
-        raise InputError(
-            f"tasks.yaml: {task.name}: none of {costs.size} episodes seen costs at most "
-            f"acquire.highest_cost {task.acquire.highest_cost:g} and returns at least the lowest "
-            f"of reference_returns {task.reference_returns[0]:g}; costs are {costs.min():g} to "
-            f"{costs.max():g}, returns {returns.min():g} to {returns.max():g}"
-        )
-    found = coverage(
-        task.name, task.reference_returns, task.acquire.highest_cost, returns[kept], costs[kept]
-    )
-    print(found.message, file=sys.stderr)
-    return _fields(folder, kept)
 
 
-def explore(task: AcquireStage, folder: Path) -> None:
-    """Save roll-outs to `folder`, resuming after the last one there of this same collection."""
+def _explore(task: AcquireStage, folders: Mapping[int, Path]) -> None:
+    """Save the roll-outs of some of the task's explorers, each to its folder.
+
+    Each has an equal share of the task's steps, and ends with the roll-out that reaches it.
+    """
     assert task.acquire.environment_steps is not None
-    # Through JSON, like the stored one that it is compared with.
-    identity = json.loads(json.dumps(asdict(task))) | {"code": closure_hash(__name__)}
-    with SimulatorPool(task, cores(), processes=cores()) as pool:
-        observation_dim, action_dim = pool.run([sizes])[0]
-        explorer = _explorer(task, observation_dim, action_dim)
-        state, iteration, steps = _resume(folder, identity, explorer)
-        budget = task.acquire.environment_steps
-        with tqdm(
+    share_steps = -(-task.acquire.environment_steps // len(_explorers(task)))
+    with (
+        SimulatorPool(task, cores(), processes=cores()) as pool,
+        tqdm(
             desc=f"collect {task.name}",
-            total=budget,
-            initial=min(steps, budget),
+            total=share_steps * len(folders),
             unit="step",
             unit_scale=True,
             disable=None,
-        ) as bar:
-            while steps < budget:
-                done = steps / budget
-                state = explorer.begin(state, done)
-                streams = pool.run(explorer.jobs(state, iteration))
-                state = explorer.learn(state, iteration, done, streams)
-                new = sum(stream.rewards.size for stream in streams)
-                with atomic_directory(_place(folder, iteration)) as partial:
-                    _write_episodes(partial / EPISODES, streams)
-                    checkpoint.save(partial, state, {**identity, "steps": steps + new})
-                (_place(folder, iteration - 1) / checkpoint.PARAMS).unlink(missing_ok=True)
-                bar.update(min(new, budget - steps))
-                steps, iteration = steps + new, iteration + 1
+        ) as bar,
+    ):
+        dims = pool.run([sizes])[0]
+        for number, folder in folders.items():
+            explorer = _explorer(task, number, share_steps, *dims)
+            _roll_out(task, explorer, share_steps, folder, pool, bar)
+
+
+def _roll_out(
+    task: AcquireStage,
+    explorer: Explorer,
+    share_steps: int,
+    folder: Path,
+    pool: SimulatorPool,
+    bar: tqdm,
+) -> None:
+    """Save an explorer's roll-outs, after those that are there of this same collection."""
+    # Through JSON, like the stored one that it is compared with.
+    identity = json.loads(json.dumps(asdict(task))) | {"code": closure_hash(__name__)}
+    state, iteration, steps = _resume(folder, identity, explorer)
+    bar.update(min(steps, share_steps))
+    while steps < share_steps:
+        streams = pool.run(explorer.jobs(state, iteration))
+        state = explorer.learn(state, iteration, steps, streams)
+        new = sum(stream.rewards.size for stream in streams)
+        with atomic_directory(_place(folder, iteration)) as unfinished:
+            _write_episodes(unfinished / EPISODES, streams)
+            checkpoint.save(unfinished, state, {**identity, "steps": steps + new})
+        (_place(folder, iteration - 1) / checkpoint.PARAMS).unlink(missing_ok=True)
+        bar.update(min(new, share_steps - steps))
+        steps, iteration = steps + new, iteration + 1
 
 
 def _place(folder: Path, iteration: int) -> Path:
@@ -170,33 +190,7 @@ def _write_episodes(path: Path, streams: list[Trajectory]) -> None:
     )
 
 
-def _episodes_seen(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return and cost of every episode, in the order of their collection."""
-    sums: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    for rollout in _rollouts(folder):
-        with np.load(rollout / EPISODES, allow_pickle=False) as file:
-            ends = np.flatnonzero(file["terminals"] | file["timeouts"])
-            first = np.concatenate([[0], ends[:-1] + 1])
-            for name, out in zip(("rewards", "costs"), sums, strict=True):
-                out.append(np.add.reduceat(file[name].astype(np.float64), first))
-    returns, costs = map(np.concatenate, sums)
-    return returns, costs
-
-
-def _fields(folder: Path, kept: np.ndarray) -> dict[str, np.ndarray]:
-    """DSRL's fields of the episodes `kept`, numbers in ascending order."""
-    parts = []
-    before = 0
-    for rollout in _rollouts(folder):
-        with np.load(rollout / EPISODES, allow_pickle=False) as file:
-            arrays = dict(file)
-        ends = arrays["terminals"] | arrays["timeouts"]
-        last_observations = arrays.pop("last_observations")
-        next_observations = np.roll(arrays["observations"], -1, axis=0)
-        next_observations[ends] = last_observations
-        episode = before + np.concatenate([[0], np.cumsum(ends)[:-1]])
-        rows = np.isin(episode, kept)
-        arrays["next_observations"] = next_observations
-        parts.append({name: values[rows] for name, values in arrays.items()})
-        before += last_observations.shape[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _pieces(folder: Path) -> list[thinning.Piece]:
+    return [
+        partial(np.load, rollout / EPISODES, allow_pickle=False) for rollout in _rollouts(folder)
+    ]

@@ -49,7 +49,6 @@ class LearnerState(NamedTuple):
     """Everything that a learner carries from one roll-out to the next.
 
     Attributes:
-        schedule: index of its schedule; -1 before the first.
         networks: see `Networks`.
         adam: the optimiser's state.
         seen: number of observations so far, over which mean and squares are taken.
@@ -59,7 +58,6 @@ class LearnerState(NamedTuple):
         multiplier: see `Multiplier`.
     """
 
-    schedule: Array
     networks: Networks
     adam: Any
     seen: Array
@@ -92,8 +90,8 @@ def _layers(key: Array, sizes: tuple[int, ...], last_gain: float) -> Layers:
 
 
 @partial(jax.jit, static_argnums=(1, 2))
-def init(key: Array, observation_dim: int, action_dim: int, schedule: int | Array) -> LearnerState:
-    """A fresh learner for a schedule. Consumes `key`."""
+def init(key: Array, observation_dim: int, action_dim: int) -> LearnerState:
+    """A fresh learner. Consumes `key`."""
     keys = jax.random.split(key, 3)
     sizes = (observation_dim, *HIDDEN_UNITS)
     networks = Networks(
@@ -103,7 +101,6 @@ def init(key: Array, observation_dim: int, action_dim: int, schedule: int | Arra
         cost_value=_layers(keys[2], (*sizes, 1), 1.0),
     )
     return LearnerState(
-        schedule=jnp.asarray(schedule, jnp.int32),
         networks=networks,
         adam=optax.adam(LEARNING_RATE).init(networks),
         seen=jnp.float32(0),
@@ -195,7 +192,6 @@ def update(
     squares = jnp.square(observations - mean).sum(axis=0)
     shift = mean[0] - state.mean
     return LearnerState(
-        schedule=state.schedule,
         networks=networks,
         adam=adam,
         seen=total,

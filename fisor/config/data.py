@@ -24,6 +24,8 @@ class Conversion(Section):
     """Which rows and episodes are used.
 
     Attributes:
+        acquire_parts: the parts in which stage acquire makes each dataset: `all`, or one for each
+            of a collection's learners.
         drop_bad_rows: whether to leave out rows that cannot be used; if not, the file is rejected.
         data_share: share of the episodes (Figure 10).
         data_share_seed: seed of the choice of these episodes.
@@ -31,6 +33,7 @@ class Conversion(Section):
             all are.
     """
 
+    acquire_parts: tuple[str | int, ...] = setting()
     drop_bad_rows: bool = setting()
     data_share: float = setting(ge=1e-6, le=1)
     data_share_seed: int = setting(ge=0)

@@ -49,7 +49,8 @@ class Acquire(Section):
         source: `dsrl` uses DSRL's `file`, `collect` makes a similar dataset in the simulator.
         file: name of the file in DSRL.
         transitions: rows to collect, with PointRobot's script.
-        environment_steps: a collection by learners ends with the roll-out that reaches this number.
+        environment_steps: steps to collect in; each learner has an equal share, and ends with the
+            roll-out that reaches it.
         episodes: how many of the collected episodes the dataset keeps.
         highest_cost: highest cost of an episode in the dataset.
         seed: seed of all randomness.

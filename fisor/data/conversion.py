@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ def convert(
     config: ConvertStage,
     *,
     choose: Choose | None = None,
+    opened: Callable[[str | Path], AbstractContextManager[h5py.File]] = hdf5.open_hdf5,
 ) -> Changes:
     """Turn an HDF5 file of DSRL's layout into Parquet, chunk by chunk, in bounded memory.
 
@@ -93,6 +95,7 @@ def convert(
             leave out rows that cannot be used instead of rejecting the file.
         choose: (episode, reward) of each raw row -> `[episodes]` bool, which episodes to keep; None
             keeps all.
+        opened: opens `raw_path`.
 
     Returns:
         What was changed; also written to the file's metadata.
@@ -101,7 +104,7 @@ def convert(
         InputError: a field is missing or of another shape, or rows cannot be used (and are not to
             be left out); names the field and the rows. Also raised by `choose`.
     """
-    with hdf5.open_hdf5(raw_path) as file:
+    with opened(raw_path) as file:
         wanted = [*COLUMNS, *([hdf5.DENSE_VIOLATIONS] if config.dense_violation else [])]
         if "next_observations" not in file:
             wanted.remove("next_observations")

@@ -1,6 +1,6 @@
 """What the stages left of a task, as the report reads it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ class Results(NamedTuple):
         logs: the folder with a log of each training.
         rollouts: method -> its episodes, a Parquet file.
         recordings: method -> the folder of its recorded episodes.
-        raw: the dataset as it was downloaded or collected.
+        raw: the dataset as it was downloaded or collected, in one file or several.
     """
 
     task: Task
@@ -36,7 +36,7 @@ class Results(NamedTuple):
     logs: Path
     rollouts: Mapping[str, Path]
     recordings: Mapping[str, Path]
-    raw: Path
+    raw: Sequence[Path]
 
     @property
     def ran(self) -> tuple[str, ...]:
