@@ -89,7 +89,7 @@ def _run(folder: Path, arguments: argparse.Namespace) -> int:
         if not stale:  # outputs are to be fetched
             return last_repro(folder, remote)
         if source is None:
-            engine: Engine = LocalEngine(folder, arguments.workers, remote, held)
+            engine: Engine = LocalEngine(folder, items, arguments.workers, remote, held)
         else:
             push(folder)  # what is here already, so that workers can have it
             engine = _engine_of_clones(folder, items, source, arguments)

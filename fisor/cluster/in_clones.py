@@ -11,8 +11,10 @@ from fisor.cluster.workplace import Outcome, Work
 def work_of(folder: Path, items: Mapping[str, Item], name: str) -> Work:
     """An item's work, as dvc.lock is now."""
     lock = folder / LOCK
-    inputs = [path for paths in items[name].needs.values() for path in paths]
-    return Work(name, inputs, lock.read_text(encoding="utf-8") if lock.exists() else "")
+    item = items[name]
+    inputs = [path for paths in item.needs.values() for path in paths]
+    text = lock.read_text(encoding="utf-8") if lock.exists() else ""
+    return Work(name, inputs, text, item.folders)
 
 
 def take(folder: Path, name: str, log: Path, outcome: Outcome) -> Ended:

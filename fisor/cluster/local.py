@@ -2,16 +2,18 @@
 
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from fisor.cluster.engine import Ended
+from fisor.cluster.pipeline import Item
 from fisor.cluster.workplace import STAGE_KILLED, environment
 
 STOP_SECONDS = 20  # for a training to end
@@ -31,17 +33,19 @@ class LocalEngine:
     it sees cores. So each worker has its share of them.
     """
 
-    def __init__(self, folder: Path, workers: int, remote: bool, held: int) -> None:
+    def __init__(
+        self, folder: Path, items: Mapping[str, Item], workers: int, remote: bool, held: int
+    ) -> None:
         """An engine.
 
         Args:
             folder: the project's.
+            items: all stages by name.
             workers: how many items run at once.
             remote: whether outputs that are missing may be pulled from a DVC remote.
             held: a file descriptor that each process keeps open: the launcher's lock on the folder.
         """
-        self._folder, self._held = folder, held
-        self._options = ["--pull"] if remote else []
+        self._folder, self._items, self._remote, self._held = folder, items, remote, held
         self._cores = shares(sorted(os.sched_getaffinity(0)), workers)
         self._running: dict[str, _Running] = {}
 
@@ -53,16 +57,29 @@ class LocalEngine:
         """Start an item."""
         taken = {one.worker for one in self._running.values()}
         worker = next(w for w in range(len(self._cores)) if w not in taken)
-        command = ["dvc", "--wait-for-lock", "repro", "--single-item", *self._options, name]
         with log.open("w") as printed:
             process = subprocess.Popen(
-                [sys.executable, "-m", *command], cwd=self._folder,
+                ["sh", "-c", self._command(name)], cwd=self._folder,
                 env=environment(self._folder), stdout=printed, stderr=subprocess.STDOUT,
                 start_new_session=True, pass_fds=[self._held],
             )  # fmt: skip
         with suppress(ProcessLookupError):  # it ended at once
             os.sched_setaffinity(process.pid, self._cores[worker])
         self._running[name] = _Running(process, os.pidfd_open(process.pid), worker, log)
+
+    def _command(self, name: str) -> str:
+        dvc = [sys.executable, "-m", "dvc", "--wait-for-lock"]
+        options = ["--pull"] if self._remote else []
+        repro = f"exec {shlex.join([*dvc, 'repro', '--single-item', *options, name])}"
+        item = self._items[name]
+        # DVC itself pulls missing outputs, but not those in a folder that is the dependency.
+        missing = [
+            path
+            for paths in item.needs.values()
+            for path in paths
+            if self._remote and item.folders and not (self._folder / path).exists()
+        ]
+        return f"{shlex.join([*dvc, 'pull', *missing])} && {repro}" if missing else repro
 
     def wait(self, seconds: float) -> Sequence[Ended]:
         """Wait until an item has ended, at most so long; returns all that have ended."""

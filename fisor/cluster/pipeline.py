@@ -1,5 +1,6 @@
 """DVC's view of the pipeline: its stages, what they depend on, and which are not up to date."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,12 +24,13 @@ class Item(NamedTuple):
     Attributes:
         name: as DVC has it, such as `train_policy@PointRobot-FISOR`.
         needs: each stage that it depends on -> the paths of that stage's outputs that are its
-            dependencies; no paths where it depends on a folder around them or on a part of one.
+            dependencies, or in a folder that is one; no paths where it depends on a part of one.
         stale: whether its code, parameters or dependencies differ from dvc.lock.
         absent: whether it is up to date, but its outputs are not in this folder.
         travels: whether another clone can run it: a DVC remote can hold all of its outputs, and
-            its dependencies are files of Git or whole outputs.
+            its dependencies are files of Git, whole outputs or folders around these.
         outputs: their paths.
+        folders: those of its dependencies that are folders around outputs.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Item(NamedTuple):
     absent: bool
     travels: bool
     outputs: Sequence[str] = ()
+    folders: Sequence[str] = ()
 
 
 def read_items(folder: Path, remote: bool) -> dict[str, Item]:
@@ -61,21 +64,21 @@ def read_items(folder: Path, remote: bool) -> dict[str, Item]:
 
 
 def _item(stage: Any, upstream: Sequence[Any], remote: bool) -> Item:
-    needs = {
-        other.addressing: [
-            dep.def_path
-            for dep in stage.deps
-            if dep.fs_path in {output.fs_path for output in other.outs}
-        ]
-        for other in upstream
-    }
+    needs: dict[str, list[str]] = {other.addressing: [] for other in upstream}
+    folders = set()
+    for other, dep in itertools.product(upstream, stage.deps):
+        for output in other.outs:
+            if Path(output.fs_path).is_relative_to(dep.fs_path):
+                needs[other.addressing].append(output.def_path)
+                if output.fs_path != dep.fs_path:
+                    folders.add(dep.def_path)
     # DVC would take a stage that has never run, and of which nothing is here, for unchanged.
     has_run = all(output.hash_info for output in stage.outs)
     stale = not has_run or stage.changed(allow_missing=remote, upstream=upstream)
     absent = remote and not stale and stage.changed()
     travels = all(output.use_cache for output in stage.outs) and all(needs.values())
     outputs = [output.def_path for output in stage.outs]
-    return Item(stage.addressing, needs, stale, absent, travels, outputs)
+    return Item(stage.addressing, needs, stale, absent, travels, outputs, sorted(folders))
 
 
 def read_lock(folder: Path) -> dict[str, Any]:

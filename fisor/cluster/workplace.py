@@ -1,8 +1,11 @@
 """Where items run: the environment of their processes, and clones of the project."""
 
 import functools
+import hashlib
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -40,19 +43,36 @@ class Work(NamedTuple):
 
     Attributes:
         name: the item's.
-        inputs: the paths of its dependencies that other items make.
+        inputs: the paths of what other items make for it.
         lock: the text of the launcher's dvc.lock, which knows what the others have made.
+        folders: its dependencies that are folders, with inputs and nothing else in them.
     """
 
     name: str
     inputs: Sequence[str]
     lock: str
+    folders: Sequence[str] = ()
 
 
 def inputs_of(work: Work) -> dict[str, str | None]:
     """The MD5 of each of an item's inputs, as the launcher's dvc.lock has it."""
     made = _made(work.lock)
     return {path: made.get(path) for path in work.inputs}
+
+
+def folders_of(work: Work) -> dict[str, str]:
+    """The MD5 of each of an item's folders, as DVC computes it from the files in them."""
+    made = inputs_of(work)
+    found = {}
+    for folder in work.folders:
+        files = [
+            {"md5": made[path], "relpath": str(Path(path).relative_to(folder))}
+            for path in sorted(work.inputs)
+            if Path(path).is_relative_to(folder)
+        ]
+        text = json.dumps(files, sort_keys=True)
+        found[folder] = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+    return found
 
 
 @functools.lru_cache(maxsize=1)  # many items are submitted with the same one
@@ -208,6 +228,8 @@ class Clone:
             lock.write_text(work.lock, encoding="utf-8")
         else:  # nothing has run yet
             lock.unlink(missing_ok=True)
+        for path in work.folders:  # older files may be in them
+            shutil.rmtree(self.folder / path, ignore_errors=True)
         if work.inputs:  # an older one may be here
             self.retried(*dvc, "pull", "--force", *work.inputs)
         self.retried(*dvc, "repro", "--pull", "--single-item", work.name)
@@ -218,7 +240,7 @@ class Clone:
 
     def refuse_other_inputs(self, work: Work, entry: Mapping[str, Any]) -> None:
         """Nothing false is pushed: the item ran with what the launcher says the others made."""
-        made = inputs_of(work)
+        made = inputs_of(work) | folders_of(work)
         for dep in entry.get("deps", ()):
             if dep["path"] in made and dep["md5"] != made[dep["path"]]:
                 message = f"{dep['path']} is not as the launcher's dvc.lock has it"
