@@ -9,7 +9,7 @@ from example_environment import Cart
 from fisor.collect import advantages, learner, pid, ppo
 from fisor.collect.episodes import Job
 from fisor.collect.gaussian_actor import GaussianActor
-from fisor.collect.schedules import SCHEDULES, low
+from fisor.collect.schedules import SCHEDULES, Schedule, free_then_tightened, low
 from fisor.envs.gymnasium import RegisteredSimulator
 from fisor.envs.simulators import SimulatedEnv
 
@@ -93,7 +93,7 @@ def test_limits_stay_within_the_plane(schedule: object) -> None:
 
 def test_actor_is_the_network_that_is_trained() -> None:
     """NumPy's actor without noise gives what JAX's network gives."""
-    state = ppo.init(jax.random.key(0), 3, 2, schedule=0)
+    state = ppo.init(jax.random.key(0), 3, 2)
     state = state._replace(
         seen=jnp.float32(4), mean=jnp.array([1.0, 2.0, 3.0]), squares=jnp.array([4.0, 16.0, 1.0])
     )
@@ -108,17 +108,23 @@ def test_actor_is_the_network_that_is_trained() -> None:
     np.testing.assert_allclose(act(observation), expected, rtol=1e-4, atol=1e-6)
 
 
-def learn(first_done: float, iterations: int) -> tuple[float, float]:
-    """Mean return and cost of the last roll-out, the budget's share held at `first_done`."""
+def learn(schedule: Schedule, done: float, iterations: int) -> tuple[float, float]:
+    """Mean return and cost of the last roll-out, with the limit held where `done` has it."""
     cart_learner = learner.Learner(
-        1, 1, horizon_steps=HORIZON_STEPS, highest_cost=16, discount=0.99, seed=0
+        1,
+        1,
+        schedule=SCHEDULES.index(schedule),
+        share_steps=1000,
+        horizon_steps=HORIZON_STEPS,
+        highest_cost=16,
+        discount=0.99,
+        seed=0,
     )
     environment = cart()
     state = cart_learner.init()
     for iteration in range(iterations):
-        state = cart_learner.begin(state, first_done)
         streams = [job(environment) for job in cart_learner.jobs(state, iteration)]
-        state = cart_learner.learn(state, iteration, first_done, streams)
+        state = cart_learner.learn(state, iteration, int(1000 * done), streams)
     episodes = sum(int(stream.timeouts.sum()) for stream in streams)
     return (
         sum(float(stream.rewards.sum()) for stream in streams) / episodes,
@@ -129,15 +135,14 @@ def learn(first_done: float, iterations: int) -> tuple[float, float]:
 @pytest.mark.slow
 def test_learner_without_a_limit_goes_far() -> None:
     """Full speed for 25 steps covers 2.5 metres and passes the wall after about 10."""
-    return_, cost = learn(first_done=0.0, iterations=14)
+    return_, cost = learn(free_then_tightened, done=0.0, iterations=14)
     assert return_ > 2.2
     assert cost > 10
 
 
 def test_learner_with_a_limit_stops_at_the_wall() -> None:
     """Held to hardly any cost, it still covers most of the metre up to the wall."""
-    begin = SCHEDULES.index(low) / len(SCHEDULES)
-    return_, cost = learn(first_done=begin + 0.9 / len(SCHEDULES), iterations=30)
+    return_, cost = learn(low, done=0.9, iterations=30)
     assert 0.5 < return_ < 1.1
     assert cost < 2
 

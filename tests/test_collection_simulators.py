@@ -18,6 +18,7 @@ from project import ROOT
 
 from fisor.collect import driving, exploring, learner
 from fisor.collect.collect import collect
+from fisor.collect.parts import WHOLE
 from fisor.config.checking import checked
 from fisor.config.data import AcquireStage, ConvertStage
 from fisor.config.task import Acquire, Environment
@@ -27,7 +28,7 @@ from fisor.envs.pool import SimulatorPool
 from fisor.envs.suites import make_environment
 from fisor.errors import InputError
 
-STREAMS = 4  # of 200 steps: a roll-out is 800, and each schedule gets one
+STREAMS = 4  # of 200 steps: a roll-out is 800, and each schedule gets two
 CART = AcquireStage(
     name="Cart",
     suite="gymnasium",
@@ -35,7 +36,7 @@ CART = AcquireStage(
     horizon_steps=25,
     reference_returns=(-1.0, 2.5),
     acquire=Acquire(
-        source="collect", environment_steps=4000, episodes=60, highest_cost=16.0, seed=3
+        source="collect", environment_steps=8000, episodes=60, highest_cost=16.0, seed=3
     ),
 )
 
@@ -57,7 +58,7 @@ def hdf5_bytes(folder: Path, task: AcquireStage = CART) -> bytes:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The cart's dataset of five roll-outs, one of each schedule."""
+    """The cart's dataset of ten roll-outs, two of each schedule."""
     return hdf5_bytes(tmp_path_factory.mktemp("uninterrupted"))
 
 
@@ -67,23 +68,25 @@ def test_killed_and_resumed_gives_the_same_bytes(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Stopped amid its third roll-out, it goes on from the second and ends the same."""
+    """Stopped amid its fourth roll-out, the second learner goes on from its first one."""
     run = SimulatorPool.run
     calls = []
 
     def failing(self: SimulatorPool, jobs: Sequence[Any]) -> list[Any]:
         calls.append(jobs)
-        if len(calls) == 4:  # the first asks for the sizes
+        if len(calls) == 5:  # the first asks for the sizes
             raise KeyboardInterrupt
         return run(self, jobs)
 
     monkeypatch.setattr(SimulatorPool, "run", failing)
     with pytest.raises(KeyboardInterrupt):
         hdf5_bytes(tmp_path)
-    assert len(list((tmp_path / "unfinished").glob("*"))) == 2
+    assert len(list((tmp_path / "unfinished").glob("*/*"))) == 3
     assert hdf5_bytes(tmp_path) == uninterrupted
-    assert len(calls) == 4 + 4
-    assert "going on from step 1600" in capsys.readouterr().err
+    assert len(calls) == 5 + 1 + 7
+    said = capsys.readouterr().err
+    assert f"going on from step 1600 in {tmp_path / 'unfinished/0'}" in said
+    assert f"going on from step 800 in {tmp_path / 'unfinished/1'}" in said
 
 
 def test_other_settings_start_from_nothing(
@@ -150,7 +153,8 @@ def test_real_simulator(
 
 def test_results_do_not_depend_on_the_number_of_processes() -> None:
     """Two processes and one give the same trajectories, in the order of the jobs."""
-    explorer = learner.Learner(1, 1, horizon_steps=25, highest_cost=16, discount=0.99, seed=0)
+    schedule = {"schedule": 0, "share_steps": 800, "highest_cost": 16}
+    explorer = learner.Learner(1, 1, **schedule, horizon_steps=25, discount=0.99, seed=0)
     jobs = explorer.jobs(explorer.init(), 0)[:5]
     results = []
     for processes in (1, 2):
@@ -213,7 +217,7 @@ def test_bounds_that_no_episode_meets_are_named(tmp_path: Path) -> None:
     """Nothing to keep: the message says what was seen and which bounds left it out."""
     acquire = dataclasses.replace(CART.acquire, environment_steps=1)
     task = dataclasses.replace(CART, reference_returns=(100.0, 200.0), acquire=acquire)
-    with pytest.raises(InputError, match=r"Cart: none of 32 episodes .* reference_returns 100"):
+    with pytest.raises(InputError, match=r"Cart: none of 160 episodes .* reference_returns 100"):
         exploring.collect(task, tmp_path)
 
 
@@ -257,11 +261,11 @@ def test_settings_of_another_behaviour_are_refused(tmp_path: Path) -> None:
     learners = {"transitions": None, "environment_steps": 5, "episodes": 1, "highest_cost": 1.0}
     scripted = section(AcquireStage, "PointRobot", acquire=learners)
     with pytest.raises(InputError, match=r"`PointRobot\.acquire` must hold `transitions`"):
-        collect(scripted, tmp_path)
+        collect(scripted, WHOLE, tmp_path)
     script = dataclasses.replace(CART.acquire, environment_steps=None, transitions=10)
     learned = dataclasses.replace(CART, acquire=script)
     with pytest.raises(InputError, match=r"`Cart\.acquire` must hold `environment_steps`"):
-        collect(learned, tmp_path)
+        collect(learned, WHOLE, tmp_path)
 
 
 @pytest.mark.parametrize(

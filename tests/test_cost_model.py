@@ -67,7 +67,7 @@ def test_the_table_has_every_task_and_method_once(items: Mapping[str, Item]) -> 
         ("evaluate@CarRun-FISOR", 0, 2 * 30 * 200 * 5e-3),
         ("record_baseline@CarRun-BC", 0, 2 * 30 * 200 * 6e-3),  # 2 clips
         ("evaluate@easymean-FISOR", 0, 10 * 6 * 1000 * 5e-3),  # MetaDrive: 2 episodes at once
-        ("acquire@CarRun", 0, 0),
+        ("acquire@CarRun-all", 0, 0),
         ("code", 0, 0),
     ],
 )

@@ -177,8 +177,8 @@ def test_stage_fetches_from_the_hosts_of_params_yaml(
     entry = {"acquire": {"source": "dsrl", "file": NAME}}
     edit_yaml(tmp_path / "tasks.yaml", {"PointRobot": entry})
     monkeypatch.chdir(tmp_path)
-    acquire.main("PointRobot", "data/raw/PointRobot.hdf5")
-    assert Path("data/raw/PointRobot.hdf5").read_bytes() == server.content
+    acquire.main("PointRobot", "all", "data/raw/PointRobot/all.hdf5")
+    assert Path("data/raw/PointRobot/all.hdf5").read_bytes() == server.content
     assert NAME in Path("data/sha256sums.txt").read_text()
 
 

@@ -53,10 +53,10 @@ def typed(copy: Path, command: str) -> str:
 def test_commands_collect(copy: Path) -> None:
     """The cart, and a task of DSRL, are collected by one command each."""
     _, only_cart, _, only_ballrun = COMMANDS
-    for task, command in (("Cart", only_cart), ("BallRun", f"{only_ballrun} acquire@BallRun")):
+    for task, command in (("Cart", only_cart), ("BallRun", f"{only_ballrun} acquire@BallRun-all")):
         assert f"{task}: 5 episodes; returns" in typed(copy, command)
-        assert (copy / f"data/raw/{task}.hdf5").exists()
-        assert not (copy / "data/collecting" / task).exists()
+        assert (copy / f"data/raw/{task}/all.hdf5").exists()
+    assert not list((copy / "data/collecting").iterdir())
     table = yaml.safe_load((copy / "tasks.yaml").read_text(encoding="utf-8"))
     assert table["BallRun"]["acquire"]["source"] == "collect"
 

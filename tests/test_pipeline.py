@@ -94,7 +94,7 @@ def test_clones_share_stages_by_the_cache_alone(rerun: Path, tmp_path: Path) -> 
         worker = tmp_path / "worker"
         printed = checked(worker, "dvc", "repro", "--pull", "--single-item", EVALUATE)
         assert f"Running stage '{EVALUATE}'" in printed
-        assert not (worker / "data/raw").exists() or not list((worker / "data/raw").glob("*.hdf5"))
+        assert not list((worker / "data").glob("raw/*/*.hdf5"))
         checked(worker, "dvc", "push", "--run-cache")
         checked(rerun, "dvc", "pull", "--run-cache", "--allow-missing")
         ran = re.findall(r"Running stage '([^']+)'", checked(rerun, "dvc", "repro", "--pull"))
@@ -108,8 +108,8 @@ def test_clones_share_stages_by_the_cache_alone(rerun: Path, tmp_path: Path) -> 
 
 def test_unknown_task_is_refused_with_the_list(edited: Path) -> None:
     """A task that tasks.yaml lacks: the message lists those there are; nothing is left behind."""
-    command = (sys.executable, "-m", "stages.acquire", "--task", "Nope", "--raw", "Nope.hdf5")
-    result = run(edited, *command)
+    options = ("--task", "Nope", "--part", "all", "--raw", "Nope.hdf5")
+    result = run(edited, sys.executable, "-m", "stages.acquire", *options)
     assert result.returncode == 1
     assert "no task `Nope`" in result.stderr
     assert "PointRobot" in result.stderr

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from project import edit_yaml
 from reruns import (
+    ACQUIRE,
     BASELINE,
     BELOW_CRITICS,
     BELOW_EVALUATION,
@@ -30,7 +31,7 @@ def of_method(name: str) -> set[str]:
     return own | {"report"}
 
 
-FROM_CONVERT = CHAIN - {"acquire@PointRobot"}
+FROM_CONVERT = CHAIN - {ACQUIRE}
 CHANGES = {
     "tau": ({"tau": 0.8}, BELOW_CRITICS),
     "gamma": ({"gamma": 0.98}, BELOW_CRITICS),
@@ -102,7 +103,7 @@ def test_a_tasks_own_facts_rerun_what_reads_them(edited: Path) -> None:
     edit_yaml(edited / "tasks.yaml", {"PointRobot": {"record_observations": False}})
     assert would_rerun(edited) == BELOW_EVALUATION
     edit_yaml(edited / "tasks.yaml", {"PointRobot": {"cost_limit": 6}})
-    assert {"acquire@PointRobot", REWARD} & would_rerun(edited) == {REWARD}  # below convert
+    assert {ACQUIRE, REWARD} & would_rerun(edited) == {REWARD}  # below convert
 
 
 def test_one_more_task_runs_its_own_chain(edited: Path) -> None:

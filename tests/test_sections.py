@@ -226,7 +226,7 @@ def test_dvc_tracks_exactly_what_a_stage_is_told(stage: str, schemas: list[type[
 
 def test_dvc_tracks_what_the_report_is_told() -> None:
     """What runs, and the certificates' parameters."""
-    what_runs = {"run", "policies", "baselines", "distilled"}
+    what_runs = {"run", "acquire_parts", "policies", "baselines", "distilled"}
     assert set(values_of("dvc.yaml")["stages"]["report"]["params"]) == what_runs | set(
         Certified.names()
     )

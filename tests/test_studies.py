@@ -184,7 +184,7 @@ def lock_of(repository: Path, made: Experiment) -> dict[str, Any]:
             "train_policy@PointRobot-FISOR": stage("train_policy", "T"),
             "evaluate@PointRobot-FISOR": stage("evaluate/FISOR", "N"),
             "report": stage("report", "run", "policies", "baselines"),
-            "acquire@BallRun": {"deps": [leftover]},
+            "acquire@BallRun-all": {"deps": [leftover]},
         }
     }
 
