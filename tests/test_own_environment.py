@@ -85,6 +85,22 @@ def test_command_trains_and_evaluates(copy: Path) -> None:
 
 
 @pytest.mark.slow
+def test_learners_are_items_of_the_launcher(copy: Path) -> None:
+    """Each collects alone, and the dataset is the same, so nothing is trained again.
+
+    One worker, as all learners together have had all cores, too.
+    """
+    path = copy / "data/transitions/Cart.parquet"
+    whole = path.read_bytes()
+    edit_yaml(copy / "params.yaml", {"acquire_parts": [0, 1, 2, 3, 4]})
+    said = typed(copy, "python -m fisor.cluster local --workers 1")
+    done = set(re.findall(r"^(\S+): done after", said, re.MULTILINE))
+    collected = {f"acquire@Cart-{part}" for part in range(5)}
+    assert done == {"code", "convert@Cart", "report", *collected}
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.slow
 def test_report_shows_the_carts_own_figures(copy: Path) -> None:
     """The suite's tables, and the task's own, without a column that nothing is known for."""
     report = (copy / "reports/report.md").read_text(encoding="utf-8")
