@@ -59,7 +59,7 @@ class LocalEngine:
         worker = next(w for w in range(len(self._cores)) if w not in taken)
         with log.open("w") as printed:
             process = subprocess.Popen(
-                ["sh", "-c", self._command(name)], cwd=self._folder,
+                self._command(name), cwd=self._folder,
                 env=environment(self._folder), stdout=printed, stderr=subprocess.STDOUT,
                 start_new_session=True, pass_fds=[self._held],
             )  # fmt: skip
@@ -67,10 +67,9 @@ class LocalEngine:
             os.sched_setaffinity(process.pid, self._cores[worker])
         self._running[name] = _Running(process, os.pidfd_open(process.pid), worker, log)
 
-    def _command(self, name: str) -> str:
+    def _command(self, name: str) -> list[str]:
         dvc = [sys.executable, "-m", "dvc", "--wait-for-lock"]
-        options = ["--pull"] if self._remote else []
-        repro = f"exec {shlex.join([*dvc, 'repro', '--single-item', *options, name])}"
+        repro = [*dvc, "repro", "--single-item", *(["--pull"] if self._remote else []), name]
         item = self._items[name]
         # DVC itself pulls missing outputs, but not those in a folder that is the dependency.
         missing = [
@@ -79,7 +78,9 @@ class LocalEngine:
             for path in paths
             if self._remote and item.folders and not (self._folder / path).exists()
         ]
-        return f"{shlex.join([*dvc, 'pull', *missing])} && {repro}" if missing else repro
+        if not missing:
+            return repro
+        return ["sh", "-c", f"{shlex.join([*dvc, 'pull', *missing])} && exec {shlex.join(repro)}"]
 
     def wait(self, seconds: float) -> Sequence[Ended]:
         """Wait until an item has ended, at most so long; returns all that have ended."""
