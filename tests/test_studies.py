@@ -180,6 +180,7 @@ def lock_of(repository: Path, made: Experiment) -> dict[str, Any]:
     leftover = {"path": "data/code/acquire.json", "md5": "0" * 32}
     return {
         "stages": {
+            "acquire@PointRobot-all": stage("acquire"),
             "train_reward@PointRobot": stage("train_reward", "tau", "hidden_units"),
             "train_policy@PointRobot-FISOR": stage("train_policy", "T"),
             "evaluate@PointRobot-FISOR": stage("evaluate/FISOR", "N"),
@@ -214,9 +215,12 @@ def test_an_experiment_is_known_by_its_setting(repository: Path) -> None:
         with (repository / "fisor/critics/losses.py").open("a") as file:
             file.write("# a comment\n")
         assert found(tau=0.8)
-        with (repository / "fisor/critics/losses.py").open("a") as file:
-            file.write("changed = True\n")
-        assert not found(tau=0.8)
+        for module in ("fisor/critics/losses.py", "fisor/collect/pid.py"):
+            path = repository / module
+            text = path.read_text()
+            path.write_text(f"{text}changed = True\n")
+            assert not found(tau=0.8)
+            path.write_text(text)
     finally:
         checked(repository, "git", "reset", "--quiet", "--hard", head)
 

@@ -94,7 +94,9 @@ def _md5(path: Path) -> str:
 def was_run_with(repository: Path, commit: str, experiment: Experiment, wanted: Setting) -> bool:
     """Whether a commit holds the results of an experiment with this very setting."""
     stages = _lock(repository, commit).get("stages", {})
-    own = {experiment.task, f"{experiment.task}-{policy_of(experiment.method)}", "report"}
+    parts = wanted.yaml["params.yaml"]["acquire_parts"]
+    items = (policy_of(experiment.method), *parts)
+    own = {experiment.task, *(f"{experiment.task}-{item}" for item in items), "report"}
     ours = {name: stage for name, stage in stages.items() if name.split("@")[-1] in own}
     return "report" in ours and all(_is_up_to_date(stage, wanted) for stage in ours.values())
 
