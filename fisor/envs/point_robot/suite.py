@@ -23,8 +23,8 @@ class PointRobotBatch:
 
     def reset(self, reset_seeds: np.ndarray) -> np.ndarray:
         """Start an episode for each of `[B]` seeds; returns observations `[B, 11]`."""
-        self._states = dynamics.starts_of(jnp.asarray(reset_seeds))
-        return np.asarray(dynamics.observe(self._states))
+        self._states, observations = _start_and_observe(jnp.asarray(reset_seeds))
+        return np.asarray(observations)
 
     def step(self, actions: np.ndarray) -> tuple[dynamics.Step, np.ndarray]:
         """Step every robot with `[B, 2]` actions, also those whose episode has ended."""
