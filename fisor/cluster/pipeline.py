@@ -26,7 +26,7 @@ class Item(NamedTuple):
         needs: each stage that it depends on -> the paths of that stage's outputs that are its
             dependencies, or in a folder that is one; no paths where it depends on a part of one.
         stale: whether its code, parameters or dependencies differ from dvc.lock.
-        absent: whether it is up to date, but its outputs are not in this folder.
+        absent: whether it is up to date, but an output is not in this folder.
         travels: whether another clone can run it: a DVC remote can hold all of its outputs, and
             its dependencies are files of Git, whole outputs or folders around these.
         outputs: their paths.
@@ -75,7 +75,7 @@ def _item(stage: Any, upstream: Sequence[Any], remote: bool) -> Item:
     # DVC would take a stage that has never run, and of which nothing is here, for unchanged.
     has_run = all(output.hash_info for output in stage.outs)
     stale = not has_run or stage.changed(allow_missing=remote, upstream=upstream)
-    absent = remote and not stale and stage.changed()
+    absent = remote and not stale and not all(output.exists for output in stage.outs)
     travels = all(output.use_cache for output in stage.outs) and all(needs.values())
     outputs = [output.def_path for output in stage.outs]
     return Item(stage.addressing, needs, stale, absent, travels, outputs, sorted(folders))
