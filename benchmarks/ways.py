@@ -116,6 +116,7 @@ def sizes_of(task: str, size: str, *, overrides: bool, seeds: int = 1) -> Sizes:
     def section(schema: type[Section]) -> Any:
         config = layers.load(schema, task, FISOR)
         values = {name: params["sizes"][size][name] for name in schema.names_by_task()}
+        values |= params["sizes"][size].get(schema.OVERRIDES, {})
         if schema.METHOD_PART:
             values |= layers.method_part(params, FISOR, schema.METHOD_PART)
         if overrides:

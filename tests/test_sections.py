@@ -16,8 +16,8 @@ from fisor.config.data import AcquireStage, ConvertStage, LabelStage
 from fisor.config.distillation import DistilStage
 from fisor.config.evaluation import EvaluationStage
 from fisor.config.feasibility import FeasibilityStage
-from fisor.config.files import OVERRIDABLE, SIZED, check, load_task, without_effect
-from fisor.config.layers import BASELINES, DISTILLED, overrides_in_words
+from fisor.config.files import OVERRIDABLE, PARTS_OF_SIZE, SIZED, check, load_task, without_effect
+from fisor.config.layers import overrides_in_words
 from fisor.config.params import Params
 from fisor.config.policy import PolicyStage
 from fisor.config.recording import RecordStage
@@ -208,7 +208,7 @@ def test_dvc_tracks_exactly_what_a_stage_is_told(stage: str, schemas: list[type[
         keys |= set(schema.names_from_params()) & set(Params.names())
         if schema.OVERRIDES in {section.OVERRIDES for section in SIZED}:
             keys |= {f"sizes.${{size}}.{name}" for name in schema.names_by_task()}
-        if schema.OVERRIDES in (BASELINES, DISTILLED):
+        if schema.OVERRIDES in PARTS_OF_SIZE:
             keys |= {f"sizes.${{size}}.{schema.OVERRIDES}"}
         of_task |= set(schema.names()) & set(Task.names()) - {"name"}
         of_task |= {f"overrides.{schema.OVERRIDES}"} if schema.OVERRIDES else set()

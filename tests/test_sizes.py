@@ -32,19 +32,40 @@ def entry_of(size: str) -> dict[str, Any]:
 def test_a_size_fills_what_is_null(size: str, files: tuple[Path, Path]) -> None:
     """On a task without overrides, in every stage, by the numbers in the file itself."""
     edit_yaml(files[0], {"size": size})
-    known = entry_of(size)
-    for schema in (FeasibilityStage, PolicyStage):
+    of_all = entry_of(size)
+    for schema, known in ((FeasibilityStage, of_all), (PolicyStage, of_all | of_all["policy"])):
         section = load(schema, "BallRun", "FISOR", *files)
-        for name in set(schema.names()) & known.keys():
+        for name in set(schema.names()) & known.keys() - {"policy"}:
             assert getattr(section, name) == known[name], name
-    assert load_params(files[0]).hidden_units == known["hidden_units"]
+    assert load_params(files[0]).hidden_units == of_all["hidden_units"]
+
+
+def test_a_size_has_values_for_the_policy_alone(files: tuple[Path, Path]) -> None:
+    """Over them lie params.yaml's own value, then the method's entry, then the task's overrides."""
+
+    def steps() -> tuple[int, int]:
+        critic = load(FeasibilityStage, "BallRun", "", *files)
+        policy = load(PolicyStage, "BallRun", "FISOR", *files)
+        check(BASELINE_SCHEMAS, *files)
+        return critic.training_steps, policy.training_steps
+
+    own = {"quick": {"training_steps": 4, "policy": {"training_steps": 2}}}
+    edit_yaml(files[0], {"size": "quick", "sizes": own})
+    assert steps() == (4, 2)
+    edit_yaml(files[0], {"training_steps": 5})
+    assert steps() == (5, 5)
+    edit_yaml(files[0], {"methods": {"FISOR": {"train": {"training_steps": 6}}}})
+    assert steps() == (5, 6)
+    edit_yaml(files[1], {"BallRun": {"overrides": {"policy": {"training_steps": 7}}}})
+    assert steps() == (5, 7)
 
 
 def test_a_value_in_params_wins_over_the_size(files: tuple[Path, Path]) -> None:
     """As `dvc exp run -S size=quick -S hidden_units=128` sets it."""
     edit_yaml(files[0], {"size": "quick", "hidden_units": 128})
+    quick = entry_of("quick")
     section = load(FeasibilityStage, "BallRun", "", *files)
-    assert (section.hidden_units, section.training_steps) == (128, 20000)
+    assert (section.hidden_units, section.training_steps) == (128, quick["training_steps"])
 
 
 def test_a_tasks_overrides_win_over_the_size(files: tuple[Path, Path]) -> None:
@@ -92,6 +113,14 @@ WRONG = {
     "unknown key": ({"sizes": {"quick": {"speed": 1}}}, "`sizes.quick.speed` is unknown"),
     "wrong value": ({"sizes": {"paper": {"hidden_units": 0}}}, "`hidden_units`"),
     "no baselines": ({"sizes": {"quick": {"baselines": 3}}}, "`sizes.quick.baselines` must hold"),
+    "unknown key of policies": (
+        {"sizes": {"paper": {"policy": {"speed": 1}}}},
+        "`sizes.paper.policy.speed` cannot be set",
+    ),
+    "wrong value of policies": (
+        {"sizes": {"paper": {"policy": {"training_steps": 0}}}},
+        "`sizes.paper.policy.training_steps`",
+    ),
     "unknown key of baselines": (
         {"sizes": {"paper": {"baselines": {"speed": 1}}}, "baselines": ["BC"]},
         "`sizes.paper.baselines.speed` cannot be set",

@@ -13,8 +13,10 @@ from fisor.config.layers import (
     BASELINES,
     DISTILLED,
     PARAMS,
+    POLICY,
     TASKS,
     of_size,
+    policy_of_size,
     read_params,
     task_entry,
 )
@@ -33,9 +35,10 @@ from fisor.errors import InputError
 OVERRIDABLE = {schema.OVERRIDES: schema for schema in (Feasibility, Reward, Policy, Evaluation)}
 # Sections whose values a size sets: the same keys that a task may override.
 SIZED = Feasibility, Reward, Policy
+PARTS_OF_SIZE = BASELINES, DISTILLED, POLICY  # with values for these alone
 Schemas = tuple[type[Section], type[Section]]  # of training and of acting
-POLICY: Schemas = (Policy, Acting)
-ONE_STEP: Schemas = (Distillation, Acting)
+OF_POLICY: Schemas = (Policy, Acting)
+OF_ONE_STEP: Schemas = (Distillation, Acting)
 
 
 def load_params(path: str | Path = PARAMS) -> Params:
@@ -54,14 +57,15 @@ def load_params(path: str | Path = PARAMS) -> Params:
     params = checked(Params, values, path, say="parameter")
     keys = {name for schema in SIZED for name in schema.names_by_task()}
     for size, entry in params.sizes.items():
-        if odd := sorted(keys ^ (entry.keys() - {BASELINES, DISTILLED})):
+        if odd := sorted(keys ^ (entry.keys() - set(PARTS_OF_SIZE))):
             state = "is missing" if odd[0] in keys else "is unknown"
             raise InputError(
                 f"{path}: `sizes.{size}.{odd[0]}` {state}; a size has: {', '.join(sorted(keys))}"
             )
-        for name in (BASELINES, DISTILLED):
+        for name in PARTS_OF_SIZE:
             if not isinstance(entry.get(name), Mapping):
                 raise InputError(f"{path}: `sizes.{size}.{name}` must hold `key: value` lines")
+        _refuse_unknown(entry[POLICY], Policy.names_by_task(), path, f"sizes.{size}.{POLICY}")
     return params
 
 
@@ -101,21 +105,25 @@ def check(
         InputError: a key is unknown or missing, or a value is of another type or out of range.
     """
     params, values = load_params(params_path), read_params(params_path)
+    written = read_yaml(params_path)
     if unknown := [method for method in params.baselines if method not in baselines]:
         known = ", ".join(baselines)
         raise InputError(f"{params_path}: there is no baseline `{unknown[0]}`; there are: {known}")
     schemas = {name: sections() for name, sections in baselines.items() if params.baselines}
-    running = dict.fromkeys(params.policies, POLICY)
+    running = dict.fromkeys(params.policies, OF_POLICY)
     running |= {method: schemas[method] for method in params.baselines}
-    running |= {one_step_of(policy): ONE_STEP for policy in params.distilled}
+    running |= {one_step_of(policy): OF_ONE_STEP for policy in params.distilled}
     complete: dict[tuple[str, type[Section]], dict[str, Any]] = {}
     for method, sections in running.items():
         for schema in sections:
             # All methods share the common parameters: a policy needs critics of the same seeds.
             allowed = [name for name in schema.names() if name not in Common.names()]
-            address = f"methods.{method}.{schema.METHOD_PART}"
             own = params.methods[method][schema.METHOD_PART]
             below = {name: values[name] for name in schema.names_from_params()}
+            if of_policies := policy_of_size(schema, written):
+                address = f"sizes.{params.size}.{POLICY}"
+                below = _over(schema, below, of_policies, of_policies, params_path, address)
+            address = f"methods.{method}.{schema.METHOD_PART}"
             entry = _over(schema, below, own, allowed, params_path, address)
             of_its_size = of_size(schema, values)
             address = f"sizes.{params.size}.{schema.OVERRIDES}"

@@ -17,8 +17,8 @@ from fisor.errors import InputError
 Schema = TypeVar("Schema", bound=Section)
 
 PARAMS, TASKS = "params.yaml", "tasks.yaml"
-# In a size, and in a task's overrides: for all of them.
-BASELINES, DISTILLED = "baselines", "distilled"
+# In a size, and in a task's overrides: for all baselines, all one-step policies, all others.
+BASELINES, DISTILLED, POLICY = "baselines", "distilled", "policy"
 
 
 def read_params(path: str | Path = PARAMS) -> dict[str, Any]:
@@ -55,6 +55,20 @@ def of_size(schema: type[Section], params: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     values = sized(params).get(schema.OVERRIDES, {})
     return {name: values[name] for name in schema.names_by_task() if name in values}
+
+
+def policy_of_size(schema: type[Section], written: Mapping[str, Any]) -> dict[str, Any]:
+    """What the size in use has for policies alone, for the keys that are null in params.yaml.
+
+    Args:
+        schema: a section; those of other stages get nothing.
+        written: params.yaml as it is written.
+    """
+    if schema.OVERRIDES != POLICY:
+        return {}
+    values = sized(written).get(POLICY, {})
+    names = [name for name in schema.names_by_task() if name in values]
+    return {name: values[name] for name in names if written.get(name) is None}
 
 
 def task_entry(name: str, table: Mapping[str, Any], path: str | Path = TASKS) -> Mapping[str, Any]:
@@ -107,6 +121,7 @@ def load(
     facts = {**entry, "name": task, "method": method}
     values = {name: facts[name] for name in schema.names() if name in facts}
     values |= {name: params[name] for name in schema.names_from_params() if name in params}
+    values |= policy_of_size(schema, read_yaml(params_path))
     if schema.METHOD_PART:
         values |= method_part(params, method, schema.METHOD_PART, params_path)
     values |= of_size(schema, params)
