@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fisor.collect import parts
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ["requirements.lock", "requirements-cuda12.lock", "requirements-cuda13.lock"]
 ENGINES = ["ray", "slurm"]  # of fisor.cluster; their locks are installed on top of one of these
@@ -177,6 +179,7 @@ def test_the_lock_of_stages_holds_no_other_stages() -> None:
         for name in ("dvc.yaml", "dvc.lock", "tasks.yaml", "params.yaml")
     )
     items = {"task": tasks, "method": params["methods"], "policy": params["methods"]}
+    items["part"] = [parts.WHOLE, *map(str, parts.LEARNERS)]
     allowed = {
         f"{stage}@{'-'.join(item)}" if item else stage
         for stage, entry in pipeline["stages"].items()
