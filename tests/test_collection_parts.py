@@ -3,19 +3,18 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from configured import section
+from interrupted_pool import interrupt
 from project import ROOT, edit_yaml, write_dsrl_file
 
 from fisor.collect import learner, parts
 from fisor.collect.collect import collect
 from fisor.config.data import AcquireStage
 from fisor.data import hdf5
-from fisor.envs.pool import SimulatorPool
 from fisor.errors import InputError
 from stages import acquire, code, convert
 
@@ -76,17 +75,8 @@ def test_parts_give_the_bytes_of_the_whole(
     assert rows["terminal"].any()
     assert rows["timeout"].any()
 
-    run = SimulatorPool.run
-    calls = []
-
-    def failing(self: SimulatorPool, jobs: Sequence[Any]) -> list[Any]:
-        calls.append(jobs)
-        if len(calls) == 3:  # the first asks for the sizes
-            raise KeyboardInterrupt
-        return run(self, jobs)
-
     with monkeypatch.context() as patch:
-        patch.setattr(SimulatorPool, "run", failing)
+        interrupt(patch, at_call=3)
         with pytest.raises(KeyboardInterrupt):
             acquire.main("Cart", "2", str(raw("Cart", 2)))
     assert len(list(project.glob("data/collecting/Cart-2/*"))) == 1

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from configured import section
+from interrupted_pool import interrupt
 from project import ROOT
 
 from fisor.collect import driving, exploring, learner
@@ -69,16 +70,7 @@ def test_killed_and_resumed_gives_the_same_bytes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Stopped amid its fourth roll-out, the second learner goes on from its first one."""
-    run = SimulatorPool.run
-    calls = []
-
-    def failing(self: SimulatorPool, jobs: Sequence[Any]) -> list[Any]:
-        calls.append(jobs)
-        if len(calls) == 5:  # the first asks for the sizes
-            raise KeyboardInterrupt
-        return run(self, jobs)
-
-    monkeypatch.setattr(SimulatorPool, "run", failing)
+    calls = interrupt(monkeypatch, at_call=5)
     with pytest.raises(KeyboardInterrupt):
         hdf5_bytes(tmp_path)
     assert len(list((tmp_path / "unfinished").glob("*/*"))) == 3
