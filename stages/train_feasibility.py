@@ -32,8 +32,8 @@ def main(task: str, transitions: str, labels: str, out: str, log: str) -> None:
         unfinished=unfinished,
     )
     with atomic_directory(out) as directory:
-        states = feasibility.at_most_zero_is_feasible(settings, states)
-        pair.save(directory, states, feasibility.checkpoint_config(settings, data))
+        trained = feasibility.finished(settings, states)
+        pair.save(directory, trained, feasibility.checkpoint_config(settings, data))
     write_log(log, curve)
     shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -32,7 +32,7 @@ def main(task: str, transitions: str, out: str, log: str) -> None:
     )
     with atomic_directory(out) as directory:
         checkpoint_config = pair.checkpoint_config(settings, data) | {"reward_scale": scale}
-        pair.save(directory, states, checkpoint_config)
+        pair.save(directory, reward.finished(settings, states), checkpoint_config)
     write_log(log, curve)
     shutil.rmtree(unfinished, ignore_errors=True)
 

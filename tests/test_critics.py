@@ -41,22 +41,27 @@ def unlike_state(params: Params, rows: Transitions) -> CriticState:
     return CriticState(q, v, q_target, zeros(fresh.q_optimiser), zeros(fresh.v_optimiser))
 
 
-@pytest.fixture(scope="module", params=["reachability", "cost_value", "reward"])
+@pytest.fixture(
+    scope="module",
+    params=[("reachability", 1), ("cost_value", 1), ("reward", 1), ("reachability", 4)],
+    ids=lambda values: f"{values[0]}, value_scale {values[1]}",
+)
 def one_update(
     request: pytest.FixtureRequest,
     small_params: Callable[..., Params],
     random_transitions: Callable[..., Transitions],
 ) -> tuple[str, OneUpdate]:
     """What is learned, and one update of it."""
-    module = reward if request.param == "reward" else feasibility
-    kind = "reachability" if request.param == "reward" else request.param
+    learned, value_scale = request.param
+    module = reward if learned == "reward" else feasibility
+    kind = "reachability" if learned == "reward" else learned
     settings = {"soft_update": 0.125, "learning_rate": 1e-2, "gamma": 0.9, "tau": 0.9}
-    params = small_params(feasibility=kind, **settings)
+    params = small_params(feasibility=kind, value_scale=value_scale, **settings)
     rows = random_transitions(7)
     before = unlike_state(params, rows)
     step = jax.jit(module.update(params))
     after, metrics = step(before, (rows, ()), jax.random.key(0))
-    return request.param, OneUpdate(rows, before, after, metrics, params)
+    return learned, OneUpdate(rows, before, after, metrics, params)
 
 
 def target_of(learned: str, rows: Transitions, next_v: np.ndarray) -> np.ndarray:
@@ -83,13 +88,16 @@ def test_losses_are_those_of_numpy_forward_passes(
     Oracle: both networks in NumPy float64, Eq. 8-9 and 15-16 written out, and the cost value's.
     """
     learned, did = one_update
-    rows, before, after = did.rows, did.before, did.after
-    both = twins(before.q_target, rows.observations, rows.actions)
-    v, next_v = mlp(before.v, rows.observations), mlp(after.v, rows.next_observations)
+    rows, before, after, scale = did.rows, did.before, did.after, did.params.value_scale
+    both = scale * twins(before.q_target, rows.observations, rows.actions)
+    v, next_v = (
+        scale * mlp(before.v, rows.observations),
+        scale * mlp(after.v, rows.next_observations),
+    )
     sided = both.min(0) - v if learned == "reward" else v - both.max(0)
     value_loss = asymmetric_square(sided, 0.9)
     target = target_of(learned, rows, next_v)
-    q = twins(before.q, rows.observations, rows.actions)
+    q = scale * twins(before.q, rows.observations, rows.actions)
     expected = {
         "v_loss": value_loss.mean(),
         "q_loss": ((q - target) ** 2).mean(),
@@ -107,18 +115,19 @@ def test_first_step_goes_against_the_gradient(one_update: tuple[str, OneUpdate])
     Oracle: differences of the NumPy losses for single weights of V and of either twin.
     """
     learned, did = one_update
-    rows, before, after = did.rows, did.before, did.after
-    both = twins(before.q_target, rows.observations, rows.actions)
-    next_v = mlp(after.v, rows.next_observations)
+    rows, before, after, scale = did.rows, did.before, did.after, did.params.value_scale
+    both = scale * twins(before.q_target, rows.observations, rows.actions)
+    next_v = scale * mlp(after.v, rows.next_observations)
     target = target_of(learned, rows, next_v)
 
     def v_loss(v: Any) -> float:
-        values = mlp(v, rows.observations)
+        values = scale * mlp(v, rows.observations)
         sided = both.min(0) - values if learned == "reward" else values - both.max(0)
         return asymmetric_square(sided, 0.9).mean()
 
     def q_loss(q: Any) -> float:
-        return ((twins(q, rows.observations, rows.actions) - target) ** 2).mean()
+        values = scale * twins(q, rows.observations, rows.actions)
+        return ((values - target) ** 2).mean()
 
     checked = 0
     for loss, old, new in ((v_loss, before.v, after.v), (q_loss, before.q, after.q)):
@@ -213,40 +222,55 @@ def test_timeouts_end_targets_only_where_asked(
     np.testing.assert_allclose(actual, feasible_targets)
 
 
-# The cost value -----------------------------------------------------------------------------------
+# What is saved -----------------------------------------------------------------------------------
 
 
-def test_the_threshold_is_taken_off_what_is_saved(
+@pytest.mark.parametrize(
+    ("kind", "value_scale", "threshold"),
+    [
+        ("cost_value", 1, 0.25),
+        ("cost_value", 3, 0.25),
+        ("reachability", 1, 0),
+        ("reachability", 3, 0),
+    ],
+)
+def test_saved_values_have_the_scale_and_not_the_threshold(
+    kind: str,
+    value_scale: float,
+    threshold: float,
     small_params: Callable[..., Params],
     random_transitions: Callable[..., Transitions],
     tmp_path: Path,
 ) -> None:
-    """Saved and read back, V and both Q are the trained ones less 0.25, at every state and seed.
+    """Saved and read back, V and both Q are `value_scale` times the networks, less the threshold.
 
     So V of at most 0 means V_c of at most 0.25. With reachability nothing is taken off. Oracle:
-    the trained parameters' networks in NumPy.
+    the trained parameters' networks in NumPy, at every state and seed.
     """
     rows = random_transitions(7)
     networks = trained_critics.CriticNetworks.of_size(2, 8)
     q, v = drawn_params(lambda key: networks.init_params(key, 3, 2), seed=5, seeds=2)
     trained = CriticState(q=None, v=v, q_target=q, q_optimiser=None, v_optimiser=None)
-    for kind, threshold in (("cost_value", 0.25), ("reachability", 0.0)):
-        params = small_params(feasibility=kind, cost_value_threshold=0.25)
-        (tmp_path / kind).mkdir()
-        states = feasibility.at_most_zero_is_feasible(params, trained)
-        pair.save(tmp_path / kind, states, feasibility.checkpoint_config(params, rows))
-        loaded = trained_critics.load(tmp_path / kind)
-        assert (loaded.config["feasibility"], loaded.config["threshold"]) == (kind, threshold)
-        for seed in range(2):
-            q_of, v_of, loaded_q = (
-                jax.tree.map(lambda stacked, seed=seed: stacked[seed], tree)
-                for tree in (q, v, loaded.q)
-            )
-            expected = mlp(v_of, rows.observations) - threshold
-            np.testing.assert_allclose(
-                loaded.values(rows.observations)[seed], expected, rtol=1e-5, atol=1e-6
-            )
-            inputs = rows.observations, rows.actions
-            np.testing.assert_allclose(
-                twins(loaded_q, *inputs), twins(q_of, *inputs) - threshold, rtol=1e-5, atol=1e-6
-            )
+    params = small_params(
+        feasibility=kind, cost_value_threshold=0.25, value_scale=value_scale, hidden_layers=2
+    )
+    states = feasibility.finished(params, trained)
+    pair.save(tmp_path, states, feasibility.checkpoint_config(params, rows))
+    loaded = trained_critics.load(tmp_path)
+    assert (loaded.config["feasibility"], loaded.config["threshold"]) == (kind, threshold)
+    for seed in range(2):
+        q_of, v_of, loaded_q = (
+            jax.tree.map(lambda stacked, seed=seed: stacked[seed], tree)
+            for tree in (q, v, loaded.q)
+        )
+        expected = value_scale * mlp(v_of, rows.observations) - threshold
+        np.testing.assert_allclose(
+            loaded.values(rows.observations)[seed], expected, rtol=1e-5, atol=1e-6
+        )
+        inputs = rows.observations, rows.actions
+        np.testing.assert_allclose(
+            twins(loaded_q, *inputs),
+            value_scale * twins(q_of, *inputs) - threshold,
+            rtol=1e-5,
+            atol=1e-6,
+        )

@@ -91,7 +91,7 @@ def test_known_feasible_region_is_found(
         batch_size=params.value_batch_size,
         name="cliff",
     )
-    trained = feasibility.at_most_zero_is_feasible(params, trained)
+    trained = feasibility.finished(params, trained)
     doomed = doomed_states()
     assert doomed[:-1].sum() == 10
     for seed in range(params.seeds):

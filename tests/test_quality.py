@@ -121,6 +121,7 @@ SMALL: dict[str, Any] = {
     "value_batch_size": 8,
     "hidden_layers": 2,
     "hidden_units": 8,
+    "value_scale": 2,
     "policy_batch_size": 8,
     "policy_blocks": 1,
     "policy_units": 8,
@@ -158,6 +159,7 @@ def test_the_stages_are_the_pipelines(problem: Problem, monkeypatch: pytest.Monk
     ):
         given: Any = module.init(config, data), module.update(config)
         states, _ = fit(*given, rows, config=config, batch_size=8, name="oracle")
+        states = module.finished(config, states)
         networks, about = CriticNetworks.of_size(2, 8), pair.checkpoint_config(config, data)
         critics.append(TrainedCritic(networks, states.q_target, states.v, about))
     config = sizes.policy

@@ -27,6 +27,7 @@ TINY = {
     "policy_dropout": 0.0,
     "value_batch_size": 8,
     "hidden_units": 8,
+    "value_scale": 2,
     "policy_batch_size": 8,
     "policy_blocks": 1,
     "policy_units": 8,

@@ -17,6 +17,7 @@ class Critic(Training):
         value_batch_size: rows per step.
         hidden_layers: hidden layers of each network.
         hidden_units: units of each hidden layer.
+        value_scale: factor of the networks' outputs in training (not in the paper, where it is 1).
     """
 
     tau: float = setting(gt=0.5, lt=1)
@@ -25,3 +26,4 @@ class Critic(Training):
     value_batch_size: int = setting(ge=1, by_task=True)
     hidden_layers: int = setting(ge=1, le=16, by_task=True)
     hidden_units: int = setting(ge=1, le=65536, by_task=True)
+    value_scale: float = setting(gt=0, by_task=True)

@@ -15,6 +15,7 @@ from fisor.config.layers import (
     PARAMS,
     POLICY,
     TASKS,
+    filled,
     of_size,
     policy_of_size,
     read_params,
@@ -104,8 +105,8 @@ def check(
     Raises:
         InputError: a key is unknown or missing, or a value is of another type or out of range.
     """
-    params, values = load_params(params_path), read_params(params_path)
-    written = read_yaml(params_path)
+    params, written = load_params(params_path), read_yaml(params_path)
+    values = filled(written, params_path)
     if unknown := [method for method in params.baselines if method not in baselines]:
         known = ", ".join(baselines)
         raise InputError(f"{params_path}: there is no baseline `{unknown[0]}`; there are: {known}")

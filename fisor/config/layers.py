@@ -27,9 +27,17 @@ def read_params(path: str | Path = PARAMS) -> dict[str, Any]:
     Raises:
         InputError: the file is no YAML mapping, or there is no such size.
     """
-    params = read_yaml(path)
-    size = sized(params, path)
-    return params | {k: v for k, v in size.items() if k in params and params[k] is None}
+    return filled(read_yaml(path), path)
+
+
+def filled(written: Mapping[str, Any], path: str | Path = PARAMS) -> dict[str, Any]:
+    """params.yaml as it is written, with the values of its `size` for its keys that are null.
+
+    Raises:
+        InputError: there is no such size.
+    """
+    size = sized(written, path)
+    return {key: size.get(key) if value is None else value for key, value in written.items()}
 
 
 def sized(params: Mapping[str, Any], path: str | Path = PARAMS) -> Mapping[str, Any]:
@@ -116,12 +124,16 @@ def load(
     Raises:
         InputError: there is no such task or method, or a key is unknown or missing.
     """
-    params, entry = read_params(params_path), task_entry(task, read_yaml(tasks_path), tasks_path)
+    written = read_yaml(params_path)
+    params, entry = (
+        filled(written, params_path),
+        task_entry(task, read_yaml(tasks_path), tasks_path),
+    )
     # First, as a method's own `cost_limit` takes precedence over the task's.
     facts = {**entry, "name": task, "method": method}
     values = {name: facts[name] for name in schema.names() if name in facts}
     values |= {name: params[name] for name in schema.names_from_params() if name in params}
-    values |= policy_of_size(schema, read_yaml(params_path))
+    values |= policy_of_size(schema, written)
     if schema.METHOD_PART:
         values |= method_part(params, method, schema.METHOD_PART, params_path)
     values |= of_size(schema, params)

@@ -82,8 +82,8 @@ def update(config: Feasibility) -> pair.Update:
     return pair.update(config, rule(config))
 
 
-def at_most_zero_is_feasible(config: Feasibility, states: CriticState) -> CriticState:
-    """The trained critic such that V of at most 0 means feasible, whichever value was learned.
+def finished(config: Feasibility, states: CriticState) -> CriticState:
+    """The trained critic as it is used: V of at most 0 means feasible, whichever value was learned.
 
     For a cost value, the threshold is subtracted in the biases of the last layers: V_c - threshold.
     So the policy's weights, the choice among candidates and the report use the same rule, V <= 0;
@@ -93,22 +93,14 @@ def at_most_zero_is_feasible(config: Feasibility, states: CriticState) -> Critic
         config: feasibility and cost_value_threshold.
         states: the trained states, stacked along `[seeds]`.
     """
-    if config.feasibility != COST_VALUE:
-        return states
-    last = f"Dense_{config.hidden_layers}"
+    return pair.finished(config, states, above_zero=_threshold(config))
 
-    def lowered(path: Any, leaf: Any) -> Any:
-        names = [entry.key for entry in path]
-        return leaf - config.cost_value_threshold if names[-2:] == [last, "bias"] else leaf
 
-    q_target, v = (
-        jax.tree_util.tree_map_with_path(lowered, tree) for tree in (states.q_target, states.v)
-    )
-    return states._replace(q_target=q_target, v=v)
+def _threshold(config: Feasibility) -> float:
+    return config.cost_value_threshold if config.feasibility == COST_VALUE else 0.0
 
 
 def checkpoint_config(config: Feasibility, data: Transitions) -> dict[str, Any]:
     """What rebuilds the critic, and which value it is, for `pair.save`."""
-    threshold = config.cost_value_threshold if config.feasibility == COST_VALUE else 0.0
-    kind = {"feasibility": config.feasibility, "threshold": threshold}
+    kind = {"feasibility": config.feasibility, "threshold": _threshold(config)}
     return pair.checkpoint_config(config, data) | kind

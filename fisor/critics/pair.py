@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import optax
 
@@ -92,25 +93,29 @@ def update(config: Critic, rule: CriticRule) -> Update:
     networks = training_networks(config)
     adam = optimiser(config)
 
+    def values(module: nn.Module, params: Any, *inputs: Array) -> Array:
+        outputs = forward(module, params, *inputs)
+        return outputs if config.value_scale == 1 else config.value_scale * outputs
+
     def step(
         state: CriticState, batch: tuple[Transitions, Any], key: Array
     ) -> tuple[CriticState, dict[str, Array]]:
         del key  # only drawing the batch is random
         rows, _ = batch
-        q_taught = rule.twin(forward(networks.q, state.q_target, rows.observations, rows.actions))
+        q_taught = rule.twin(values(networks.q, state.q_target, rows.observations, rows.actions))
 
         def v_loss(v_params: Any) -> tuple[Array, Array]:
-            v = forward(networks.v, v_params, rows.observations)
+            v = values(networks.v, v_params, rows.observations)
             return rule.value_loss(q_taught, v).mean(), v.mean()
 
         (v, v_optimiser), v_loss_mean, v_mean = descend(
             adam, Learner(state.v, state.v_optimiser), v_loss
         )
 
-        target = rule.target(rows, forward(networks.v, v, rows.next_observations))
+        target = rule.target(rows, values(networks.v, v, rows.next_observations))
 
         def q_loss(q_params: Any) -> tuple[Array, Array]:
-            q = forward(networks.q, q_params, rows.observations, rows.actions)
+            q = values(networks.q, q_params, rows.observations, rows.actions)
             return ((q - target[None]) ** 2).mean(), q.mean()
 
         (q, q_optimiser), q_loss_mean, q_mean = descend(
@@ -122,6 +127,29 @@ def update(config: Critic, rule: CriticRule) -> Update:
         return CriticState(q, v, q_target, q_optimiser, v_optimiser), metrics
 
     return step
+
+
+def finished(config: Critic, states: CriticState, above_zero: float = 0.0) -> CriticState:
+    """The trained critic as it is used, with `value_scale` in the weights of the last layers.
+
+    Args:
+        config: of the training.
+        states: the trained states, stacked along `[seeds]`.
+        above_zero: is subtracted from the values.
+    """
+    last = f"Dense_{config.hidden_layers}"
+
+    def changed(path: Any, leaf: Array) -> Array:
+        *_, layer, name = (entry.key for entry in path)
+        if layer != last:
+            return leaf
+        scaled = leaf if config.value_scale == 1 else config.value_scale * leaf
+        return scaled - above_zero if name == "bias" else scaled
+
+    q_target, v = (
+        jax.tree_util.tree_map_with_path(changed, tree) for tree in (states.q_target, states.v)
+    )
+    return states._replace(q_target=q_target, v=v)
 
 
 def save(directory: str | Path, states: CriticState, config: Mapping[str, Any]) -> None:

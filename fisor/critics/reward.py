@@ -9,7 +9,7 @@ from fisor.critics.losses import bellman_target, expectile_loss
 from fisor.critics.pair import CriticRule
 from fisor.data.transitions import Transitions, episode_sums
 
-init = pair.init
+init, finished = pair.init, pair.finished
 
 
 def reward_value_loss(q_r: jax.Array, v_r: jax.Array, tau: float) -> jax.Array:
