@@ -137,6 +137,17 @@ def test_many_changes_of_the_command_line_stand_in_the_name_by_a_hash(
     assert not set(names) & set(others)
 
 
+def test_many_changes_of_a_variant_stand_in_the_name_by_a_hash(study: Callable[..., Study]) -> None:
+    """So do those of variants, which other values tell apart."""
+    variants = {
+        letter: {f"parameter_of_a_long_name_{number}": value for number in range(12)}
+        for letter, value in (("a", 1), ("b", 2))
+    }
+    names = [e.name for e in study(grid=None, variants=variants, figure="bars").experiments((), {})]
+    assert all(name.startswith("plain-PointRobot-12_changes_") for name in names)
+    assert len(set(names)) == 2
+
+
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that a setting is made of, in Git; nothing has run."""

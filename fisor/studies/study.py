@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -165,8 +165,8 @@ class Study(Section):
 
         Args:
             tasks: instead of the study's own, if not empty.
-            changes: from the command line; they win over the study's and stand in the names,
-                by a hash where they are many.
+            changes: from the command line; they win over the study's and stand in the names, as the
+                variant's own do; by a hash where they are many.
 
         Raises:
             InputError: two experiments would have one name, or a name would be too long.
@@ -176,12 +176,17 @@ class Study(Section):
             method = self.method_of(variant)
             own = {key: value for key, value in own.items() if key != "method"}
             named = {**({"method": method} if method != self.method else {}), **own}
-            begin = [self.name, task, *(_word(c) for c in named.items() if c[0] not in changes)]
+            of_variant = [_word(change) for change in named.items() if change[0] not in changes]
             common = [_word(change) for change in changes.items()]
-            name = "-".join([*begin, *common] if named or changes else [*begin, "default"])
-            if len(name) > NAME_LENGTH:  # many changes from the command line: they stand by a hash
-                digest = hashlib.sha256("-".join(common).encode()).hexdigest()[:8]
-                name = "-".join([*begin, f"{len(common)}_changes_{digest}"])
+            # Where they are many, those of the command line stand by a hash, then all of them.
+            for words in (
+                [*of_variant, *common] or ["default"],
+                [*of_variant, _hashed(common)],
+                [_hashed([*of_variant, *common])],
+            ):
+                name = "-".join([self.name, task, *words])
+                if len(name) <= NAME_LENGTH:
+                    break
             if name in made or len(name) > NAME_LENGTH:
                 reason = "two experiments have this name" if name in made else "it is too long"
                 raise InputError(f"study {self.name}: cannot name an experiment `{name}`: {reason}")
@@ -204,6 +209,10 @@ def _what_runs(method: str) -> dict[str, list[str]]:
 def described(point: Mapping[str, Any]) -> str:
     """`-S` changes on one line."""
     return ", ".join(f"{key} = {shown_value(value)}" for key, value in point.items())
+
+
+def _hashed(words: Sequence[str]) -> str:
+    return f"{len(words)}_changes_{hashlib.sha256('-'.join(words).encode()).hexdigest()[:8]}"
 
 
 def _word(change: tuple[str, Any]) -> str:
