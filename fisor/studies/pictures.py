@@ -52,7 +52,9 @@ def bars(path: Path, study: Study, long: pl.DataFrame) -> None:
     styles = method_styles([study.method_of(variant) for variant in variants])
     colours = {variant: styles[study.method_of(variant)].colour for variant in variants}
     names = 0.5 + 0.07 * max(map(len, variants))  # inches
-    height = 0.7 + (0.35 + 0.23 * len(variants)) * len(tasks)
+    # The bars of a row need room, and so does the task's name beside them.
+    row = max(0.35 + 0.23 * len(variants), 0.25 + 0.075 * max(map(len, tasks)))
+    height = 0.7 + row * len(tasks)
     with mpl.rc_context(plots.STYLE):
         figure = Figure(figsize=(names + PANEL_INCHES * len(figures), height))
         panels = figure.subplots(len(tasks), len(figures), squeeze=False, sharey=True, sharex="col")
