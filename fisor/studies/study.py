@@ -179,14 +179,13 @@ class Study(Section):
             of_variant = [_word(change) for change in named.items() if change[0] not in changes]
             common = [_word(change) for change in changes.items()]
             # Where they are many, those of the command line stand by a hash, then all of them.
-            for words in (
+            choices = (
                 [*of_variant, *common] or ["default"],
                 [*of_variant, _hashed(common)],
                 [_hashed([*of_variant, *common])],
-            ):
-                name = "-".join([self.name, task, *words])
-                if len(name) <= NAME_LENGTH:
-                    break
+            )
+            names = ["-".join([self.name, task, *words]) for words in choices]
+            name = next((each for each in names if len(each) <= NAME_LENGTH), names[-1])
             if name in made or len(name) > NAME_LENGTH:
                 reason = "two experiments have this name" if name in made else "it is too long"
                 raise InputError(f"study {self.name}: cannot name an experiment `{name}`: {reason}")
