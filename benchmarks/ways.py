@@ -221,10 +221,8 @@ class Stages:
         data, sizes = self._problem.data, self._sizes
         scale = {"reward_scale": self._problem.reward_scale}
         of_h, of_r, _ = (self._trainings[stage].states for stage in STAGES)
-        of_h, of_r = (
-            feasibility.finished(sizes.feasibility, of_h),
-            reward.finished(sizes.reward, of_r),
-        )
+        of_h = feasibility.finished(sizes.feasibility, of_h)
+        of_r = reward.finished(sizes.reward, of_r)
         networks = [
             CriticNetworks.of_size(each.hidden_layers, each.hidden_units)
             for each in (sizes.feasibility, sizes.reward)
