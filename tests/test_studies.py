@@ -16,7 +16,7 @@ from fisor.errors import InputError
 from fisor.methods import BASELINE_SCHEMAS
 from fisor.studies import running
 from fisor.studies.process import Stages, run_module
-from fisor.studies.study import Experiment, Study, load_study
+from fisor.studies.study import Experiment, Study, load_study, shared_changes
 
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
 
@@ -56,6 +56,18 @@ def test_tasks_and_changes_of_the_command_line_win_and_stand_in_the_names(
     assert first.name == "plain-BallRun-tau=0.8-N=1-seeds=1"
     assert first.changes["seeds"] == 1
     assert first.changes["run"] == ["BallRun"]
+
+
+def test_what_all_experiments_change_is_told_apart(study: Callable[..., Study]) -> None:
+    """Shared are keys with one value in all: not `run` of two tasks, nor what one variant has.
+
+    Oracle: written out by hand; the second variant sets M to what the first one leaves alone.
+    """
+    variants = {"plain": {}, "other": {"M": 1}}
+    made = study(grid=None, variants=variants, figure="bars", params={"seeds": 5})
+    found = shared_changes(made.experiments(("PointRobot", "BallRun"), {"tau": 0.8}))
+    lists = {"policies": ["FISOR"], "baselines": [], "distilled": []}
+    assert found == {"seeds": 5, "tau": 0.8, **lists, "record": False}
 
 
 def test_a_variant_may_name_its_method(study: Callable[..., Study]) -> None:

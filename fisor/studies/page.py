@@ -19,7 +19,7 @@ from fisor.report.report import figure_2_episodes
 from fisor.report.scatter import points_of, reward_against_cost
 from fisor.studies import claims, pictures, tables
 from fisor.studies.process import Failure
-from fisor.studies.study import Experiment, Study, described
+from fisor.studies.study import Experiment, Study, described, shared_changes
 
 OF_TRUTH = ("regions", "trajectories", "claims")  # figures that need the plane and its truth
 
@@ -157,11 +157,15 @@ def _readme(
         for name, commits in experiment_commits(repository).items()
         for commit in commits.values()
     }
+    shared = shared_changes(experiments)
     listed = pl.DataFrame(
         [
             {
                 "experiment": f"`{stored.get(done.get(e.name, ''), e.name)}`",
-                "parameters changed": described(e.changes),
+                "changes of its own": described(
+                    {key: value for key, value in e.changes.items() if key not in shared}
+                )
+                or "none",
                 "state": "done" if e.name in done else tables.FAILED,
             }
             for e in experiments
@@ -173,9 +177,9 @@ def _readme(
         f"{table}\nBrackets hold 95 % intervals over seeds and start states. The same figures, a "
         "row each: [table.csv](table.csv).\n",
         f"## How it was made\n\n```console\n$ {command}\n```\n\n"
-        f"On {processor()}. Each experiment is params.yaml and "
-        "tasks.yaml of this commit with these changes; one named after another study is shared "
-        "with it.\n",
+        f"On {processor()}. Each experiment is params.yaml and tasks.yaml of this commit with "
+        "changes; one named after another study is shared with it. All of them change:\n",
+        "".join(f"- `{described({key: value})}`\n" for key, value in shared.items()),
         tables.markdown(listed),
     ]
     ignored = {

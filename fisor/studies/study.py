@@ -210,6 +210,16 @@ def described(point: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} = {shown_value(value)}" for key, value in point.items())
 
 
+def shared_changes(experiments: Sequence[Experiment]) -> dict[str, Any]:
+    """The `-S` changes that all of a study's experiments have in common."""
+    first, *others = (e.changes for e in experiments)
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in changes and changes[key] == value for changes in others)
+    }
+
+
 def _hashed(words: Sequence[str]) -> str:
     return f"{len(words)}_changes_{hashlib.sha256('-'.join(words).encode()).hexdigest()[:8]}"
 
