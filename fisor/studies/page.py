@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -157,20 +158,18 @@ def _readme(
         for name, commits in experiment_commits(repository).items()
         for commit in commits.values()
     }
-    shared = shared_changes(experiments)
     listed = pl.DataFrame(
         [
             {
                 "experiment": f"`{stored.get(done.get(e.name, ''), e.name)}`",
-                "changes of its own": described(
-                    {key: value for key, value in e.changes.items() if key not in shared}
-                )
-                or "none",
+                "task": e.task,
+                "variant": e.variant,
                 "state": "done" if e.name in done else tables.FAILED,
             }
             for e in experiments
         ]
     )
+    shared = shared_changes(experiments)
     parts = [
         f"# {study.title}\n\nReproduces: {study.reproduces}. {study.about}\n",
         f"![{study.title}](figure.png)\n",
@@ -180,6 +179,7 @@ def _readme(
         f"On {processor()}. Each experiment is params.yaml and tasks.yaml of this commit with "
         "changes; one named after another study is shared with it. All of them change:\n",
         "".join(f"- `{described({key: value})}`\n" for key, value in shared.items()),
+        tables.markdown(_variants(experiments, shared)),
         tables.markdown(listed),
     ]
     ignored = {
@@ -192,3 +192,14 @@ def _readme(
     for name, failure in failed.items():
         parts.append(f"`{name}` failed:\n\n```\n{failure.tail}\n```\n")
     return "\n".join(parts)
+
+
+def _variants(experiments: Sequence[Experiment], shared: Mapping[str, Any]) -> pl.DataFrame:
+    """What each variant changes beyond what all of the experiments do; `run` is the task."""
+    rows = []
+    for variant in dict.fromkeys(e.variant for e in experiments):
+        of_variant = shared_changes([e for e in experiments if e.variant == variant])
+        own = {k: v for k, v in of_variant.items() if k not in shared and k != "run"}
+        changes = ", ".join(f"`{described({k: v})}`" for k, v in own.items())
+        rows.append({"variant": variant, "its own changes": changes or "none"})
+    return pl.DataFrame(rows)
