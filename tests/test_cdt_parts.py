@@ -18,7 +18,7 @@ from fisor.baselines.cdt_losses import action_loss, cost_loss, entropy, temperat
 from fisor.baselines.cdt_network import DecisionTransformer, Window
 from fisor.config.task import Prompts
 from fisor.data.transitions import Transitions
-from fisor.nn.transformer import dropped, gelu
+from fisor.nn.transformer import gelu
 
 STEPS = 4
 NETWORK = DecisionTransformer(
@@ -116,17 +116,6 @@ def test_gelu() -> None:
     """X times SciPy's normal distribution function."""
     x = np.linspace(-6, 6, 101, dtype=np.float32)
     np.testing.assert_allclose(gelu(jnp.asarray(x)), x * special.ndtr(x), atol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(40000,), (333, 121)])
-def test_dropout_keeps_the_mean(shape: tuple[int, ...]) -> None:
-    """A share of the entries is 0, the others are scaled up, and neighbours are independent."""
-    kept = np.asarray(dropped(jnp.ones(shape), 0.3, jax.random.key(0))).ravel()
-    assert np.unique(kept).tolist() == pytest.approx([0, 1 / 0.7])
-    error = 4 * np.sqrt(0.3 * 0.7 / kept.size)  # four standard deviations
-    assert (kept == 0).mean() == pytest.approx(0.3, abs=error)
-    both = (kept[1:] == 0) & (kept[:-1] == 0)
-    assert both.mean() == pytest.approx(0.09, abs=error)
 
 
 def test_dropout_acts_in_training_alone(params: Any) -> None:

@@ -1,4 +1,4 @@
-"""The product of every layer, forward and backward, in float32 and from bfloat16 operands."""
+"""Layers: products in float32 and from bfloat16 operands, forward and backward; dropout."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from fisor.config.params import Params
 from fisor.critics import pair
 from fisor.data.transitions import Transitions
+from fisor.nn.dropout import dropped
 from fisor.nn.networks import product
 from fisor.policies import regression
 
@@ -96,3 +97,14 @@ def test_all_networks_take_their_precision_from_the_parameters(
                         for path, _ in jax.tree_util.tree_leaves_with_path(shapes)
                     )
                     assert rounding == 2 * of_layers
+
+
+@pytest.mark.parametrize("shape", [(40000,), (333, 121)])
+def test_dropout_keeps_the_mean(shape: tuple[int, ...]) -> None:
+    """A share of the entries is 0, the others are scaled up, and neighbours are independent."""
+    kept = np.asarray(dropped(jnp.ones(shape), 0.3, jax.random.key(0))).ravel()
+    assert np.unique(kept).tolist() == pytest.approx([0, 1 / 0.7])
+    error = 4 * np.sqrt(0.3 * 0.7 / kept.size)  # four standard deviations
+    assert (kept == 0).mean() == pytest.approx(0.3, abs=error)
+    both = (kept[1:] == 0) & (kept[:-1] == 0)
+    assert both.mean() == pytest.approx(0.09, abs=error)

@@ -6,8 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fisor.nn.dropout import Dropout
 from fisor.nn.networks import dense
-from fisor.nn.transformer import CausalTransformer, Dropout, layer_norm, weights
+from fisor.nn.transformer import CausalTransformer, layer_norm, weights
 
 Array = jax.Array
 

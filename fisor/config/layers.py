@@ -125,10 +125,8 @@ def load(
         InputError: there is no such task or method, or a key is unknown or missing.
     """
     written = read_yaml(params_path)
-    params, entry = (
-        filled(written, params_path),
-        task_entry(task, read_yaml(tasks_path), tasks_path),
-    )
+    params = filled(written, params_path)
+    entry = task_entry(task, read_yaml(tasks_path), tasks_path)
     # First, as a method's own `cost_limit` takes precedence over the task's.
     facts = {**entry, "name": task, "method": method}
     values = {name: facts[name] for name in schema.names() if name in facts}

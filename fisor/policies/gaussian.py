@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from fisor.data.transitions import Transitions
+from fisor.nn.dropout import Dropout
 from fisor.nn.networks import dense, forward
 
 Array = jax.Array
@@ -51,7 +52,7 @@ class GaussianNetwork(nn.Module):
         x = observations
         for _ in range(self.layers):
             x = nn.relu(layer(self.units)(x))
-            x = nn.Dropout(self.dropout, deterministic=not training)(x)
+            x = Dropout(self.dropout)(x, training)
         mean = jnp.tanh(layer(self.action_dim)(x))
         return jnp.stack([mean, jnp.clip(layer(self.action_dim)(x), *LOG_STD_BOUNDS)])
 

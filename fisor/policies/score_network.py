@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fisor.nn.dropout import Dropout
 from fisor.nn.networks import FLOAT32, dense, mish
 
 
@@ -75,8 +76,10 @@ class ScoreNetwork(nn.Module):
         own_level = jax.nn.one_hot(time - 1, self.levels)
         x = x + jnp.matmul(own_level, encoded, precision=FLOAT32)
         for _ in range(self.blocks):
-            inner = nn.Dropout(self.dropout, deterministic=not training)(x)
-            inner = mish(layer(4 * self.units)(nn.LayerNorm()(inner)))
+            inner = Dropout(self.dropout)(x, training)
+            # What is inside this Mish is computed anew for the gradient: it is four times as wide
+            # as the rest, and to keep several arrays of it takes longer.
+            inner = jax.checkpoint(mish)(layer(4 * self.units)(nn.LayerNorm()(inner)))
             x = x + layer(self.units)(inner)
         return layer(self.action_dim)(mish(x))
 

@@ -64,6 +64,10 @@ def bars(path: Path, study: Study, long: pl.DataFrame) -> None:
                 _bars(axes, long.filter(figure=name, task=task), colours)
                 if name == "normalised_cost":
                     axes.axvline(SAFE_BELOW, color="black", lw=0.9, ls="--", zorder=1)
+            shown = long.filter(figure=name)
+            if not any([*shown["mean"].drop_nulls(), *shown["paper"].drop_nulls()]):
+                # Else Matplotlib would put 0 in the middle.
+                panels[0, column].set_xlim(0, 1.1)
         for task, axes in zip(tasks, panels[:, 0], strict=True):
             axes.set_yticks(range(len(variants)), variants)
             axes.set_ylim(len(variants) - 0.5, -0.5)
